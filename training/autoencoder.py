@@ -22,7 +22,7 @@ NEGATIVE_SLOPE = 0.2
 """Slope of LeakyReLU below zero."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class AutoencoderSettings:
     """What the network is; everything that fixes the names and shapes of its weights."""
 

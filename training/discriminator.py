@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pipeline.errors import ConfigurationError
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class DiscriminatorSettings:
     """What D is; everything that fixes the shapes of its weights and what it is fed."""
 

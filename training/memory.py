@@ -20,7 +20,7 @@ EPSILON = 1e-12
 """Keeps divisions and logarithms finite, as in the authors' code."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class MemorySettings:
     """The memory between encoder and decoder."""
 
