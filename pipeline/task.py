@@ -1,0 +1,229 @@
+"""What runs on a worker: the shards of one task, computed, checked and committed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import logging
+import os
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.claims import claimed
+from pipeline.errors import MACHINE_ERRNOS, DataError, MachineError, ProjectError, machine_error
+from pipeline.reader import VideoArrays
+from pipeline.shard import write_shard
+from pipeline.stage import Array, Job, Stage
+
+if TYPE_CHECKING:
+    from pipeline.video import Video
+
+COMPUTING_LIBRARIES = ("numpy", "opencv-contrib-python", "numba", "torch", "diffusers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Some shards of one video and one stage; small enough to send by the thousand."""
+
+    stage: Stage
+    key: str
+    video: str
+    source: Video
+    inputs: Mapping[str, VideoArrays]
+    arrays: Mapping[str, Array]
+    folder: Path
+    shards: tuple[tuple[int, range], ...]
+    digest: str
+    compression: str
+    log: Path
+    timeout: float
+
+    @property
+    def name(self) -> str:
+        """A name for people and for Dask: stage, video, first shard."""
+        return f"{self.stage.NAME}/{self.video}/{self.shards[0][0]:05d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a task says when it ends: counts, or why it failed."""
+
+    stage: str
+    name: str
+    shards: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    log: str = ""
+    skipped: bool = False
+
+
+def run_task(task: Task, *upstream: Result) -> Result:
+    """Compute and commit a task's shards; what is committed already is left alone.
+
+    Errors of the data or the settings become a failed result, so that the other shards go
+    on; errors of the machine are raised, so that the scheduler tries again elsewhere.
+    """
+    failed = next((result for result in upstream if result.error), None)
+    if failed is not None:
+        return Result(
+            stage=task.stage.NAME,
+            name=task.name,
+            error=f"not computed: {failed.name} failed",
+            skipped=True,
+        )
+    _one_thread_each()
+    done = {"shards": 0, "bytes": 0, "seconds": 0.0}
+    with _log_file(task.log) as log, _watchdog(task):
+        try:
+            for number, frames in task.shards:
+                record = _commit(task, number, frames, log)
+                for name, value in record.items():
+                    done[name] += value
+        except MemoryError as error:
+            raise MachineError(f"{task.name}: out of memory; use fewer WORKERS") from error
+        except OSError as error:
+            log.error(traceback.format_exc())
+            if error.errno in MACHINE_ERRNOS:
+                raise machine_error(error, task.name) from error
+            return _failure(task, error)
+        except Exception as error:
+            log.error(traceback.format_exc())
+            if isinstance(error, MachineError):
+                raise
+            return _failure(task, error)
+    return Result(stage=task.stage.NAME, name=task.name, **done)  # type: ignore[arg-type]
+
+
+def _failure(task: Task, error: Exception) -> Result:
+    text = str(error) if isinstance(error, ProjectError) else f"{type(error).__name__}: {error}"
+    return Result(stage=task.stage.NAME, name=task.name, error=text, log=str(task.log))
+
+
+def _commit(task: Task, number: int, frames: range, log: logging.Logger) -> dict[str, Any]:
+    path = task.folder / f"{number:05d}.h5"
+
+    def done() -> bool:
+        return path.exists() and path.with_suffix(".json").exists()
+
+    if done():
+        return {"shards": 1}
+    with claimed(path, done) as must_compute:
+        if not must_compute:
+            return {"shards": 1}
+        start = time.perf_counter()
+        job = Job(
+            video=task.video, frames=frames, inputs=task.inputs, source=task.source, key=task.key
+        )
+        arrays = task.stage.compute(job)
+        _check(task, frames, arrays)
+        seconds = time.perf_counter() - start
+        record = write_shard(
+            path,
+            arrays,
+            {
+                "key": task.key,
+                "stage": task.stage.NAME,
+                "video": task.video,
+                "video_sha256": task.digest,
+                "start": frames.start,
+                "stop": frames.stop,
+                "compression": task.compression,
+                "seconds": round(seconds, 4),
+                "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "host": socket.gethostname(),
+                "versions": library_versions(),
+            },
+            task.compression,
+        )
+    log.info("%s: %d frames in %.2f s", path.name, len(frames), seconds)
+    return {"shards": 1, "bytes": record["bytes"], "seconds": seconds}
+
+
+def _check(task: Task, frames: range, arrays: Mapping[str, np.ndarray]) -> None:
+    """Hold what a stage returned against what it declared; nothing is cast or cut to fit."""
+    wanted = {name: (spec.dtype, (len(frames), *spec.shape)) for name, spec in task.arrays.items()}
+    found = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
+    if wanted != found:
+        raise DataError(
+            f"{task.name}: stage {task.stage.NAME} returned {found}, it declares {wanted}"
+        )
+
+
+@functools.cache
+def _one_thread_each() -> None:
+    """Keep OpenCV to one thread a worker; BLAS and OpenMP are kept so by the environment."""
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+@functools.cache
+def library_versions() -> dict[str, str]:
+    """Return the versions of the installed libraries that compute."""
+    versions = {}
+    for name in COMPUTING_LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+@contextlib.contextmanager
+def _log_file(path: Path) -> Iterator[logging.Logger]:
+    """Send the task's log, and warnings of the libraries it calls, to its own file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    thread = threading.get_ident()
+    handler.addFilter(lambda record: record.thread == thread)
+    log = logging.getLogger("pipeline.task")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    loggers = [log, logging.getLogger("py.warnings")]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.addHandler(handler)
+    log.info("on %s, process %d", socket.gethostname(), os.getpid())
+    try:
+        yield log
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        handler.close()
+
+
+@contextlib.contextmanager
+def _watchdog(task: Task) -> Iterator[None]:
+    """End a worker process whose task hangs, so that its nanny and the scheduler go on.
+
+    Works where a worker is a process of its own; a thread cannot be ended from outside.
+    """
+    if not task.timeout or not _has_nanny():
+        yield
+        return
+    timer = threading.Timer(task.timeout * len(task.shards), os._exit, args=(70,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _has_nanny() -> bool:
+    return os.environ.get(WORKER_MARK) == "1"
+
+
+#: Set in the environment of every worker process that may be ended and is then replaced.
+WORKER_MARK = "PSEUDO_ANOMALY_WORKER"
+
+__all__ = ["WORKER_MARK", "Result", "Task", "field", "library_versions", "run_task"]
