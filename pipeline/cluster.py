@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from distributed import Client
 
 #: One thread a worker for everything that would start its own: workers share the cores.
-ONE_THREAD = {
-    name: "1"
-    for name in (
+ONE_THREAD = dict.fromkeys(
+    (
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
         "MKL_NUM_THREADS",
         "NUMBA_NUM_THREADS",
         "OPENCV_FFMPEG_THREADS",
-    )
-}
+    ),
+    "1",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +90,7 @@ def connect(settings: Cluster) -> Iterator[Client]:
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
+            host="127.0.0.1",
             dashboard_address=None,
             env={**ONE_THREAD, WORKER_MARK: "1"},
             silence_logs="CRITICAL",

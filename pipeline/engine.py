@@ -129,7 +129,9 @@ def run(plan: Plan, cluster: Cluster, settings: Settings, logs: Path) -> Summary
     return summary
 
 
-def _bars(plan: Plan, work: list[tuple[PlannedVideo, dict[str, list[Task]]]], summary: Summary) -> dict[str, Any]:
+def _bars(
+    plan: Plan, work: list[tuple[PlannedVideo, dict[str, list[Task]]]], summary: Summary
+) -> dict[str, Any]:
     left: Counter[str] = Counter()
     for _, tasks in work:
         for name, items in tasks.items():
@@ -219,7 +221,10 @@ def _result(future: Future, names: dict[str, Task]) -> Result:
         return result
     error = future.exception()
     return Result(
-        stage=task.stage.NAME, name=task.name, error=f"{type(error).__name__}: {error}", log=str(task.log)
+        stage=task.stage.NAME,
+        name=task.name,
+        error=f"{type(error).__name__}: {error}",
+        log=str(task.log),
     )
 
 
@@ -257,7 +262,9 @@ def _stage_entry(plan: Plan, name: str) -> dict[str, Any]:
     entry = plan.stages[name]
 
     def specs(arrays: Any) -> dict[str, Any]:
-        return {key: {"dtype": spec.dtype, "shape": list(spec.shape)} for key, spec in arrays.items()}
+        return {
+            key: {"dtype": spec.dtype, "shape": list(spec.shape)} for key, spec in arrays.items()
+        }
 
     videos = {}
     for video in plan.videos_of(name):

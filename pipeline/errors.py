@@ -90,6 +90,8 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         print(f"error: {machine_error(error, where)}", file=sys.stderr)
         status = MachineError.exit_status
     except KeyboardInterrupt:
-        print("interrupted; what was committed stays valid, the same command goes on", file=sys.stderr)
+        print(
+            "interrupted; what was committed stays valid, the same command goes on", file=sys.stderr
+        )
         status = 130
     sys.exit(status)

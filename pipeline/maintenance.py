@@ -143,7 +143,9 @@ def strays(cache: Path, runs: Path | None = None) -> list[Stray]:
             reason = "claim of a run that ended"
         elif path.suffix == ".h5" and not path.with_suffix(".json").exists():
             reason = "shard without a record"
-        elif path.suffix == ".json" and path.stem.isdigit() and not path.with_suffix(".h5").exists():
+        elif (
+            path.suffix == ".json" and path.stem.isdigit() and not path.with_suffix(".h5").exists()
+        ):
             reason = "record without its shard"
         try:
             facts = path.stat()

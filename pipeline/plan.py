@@ -130,7 +130,9 @@ def escaped(name: str) -> str:
     if any(part in ("", ".", "..") for part in parts):
         raise ConfigurationError(f"video name {name!r}: needs a split and a name")
     return "/".join(
-        part if len(part) <= 180 else f"{part[:150]}~{hashlib.sha256(part.encode()).hexdigest()[:16]}"
+        part
+        if len(part) <= 180
+        else f"{part[:150]}~{hashlib.sha256(part.encode()).hexdigest()[:16]}"
         for part in parts
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -65,27 +66,21 @@ def write_shard(
         raise ConfigurationError(
             f"compression: {compression!r} is none of {', '.join(COMPRESSIONS)}"
         )
-    digests = {name: _digest(array) for name, array in arrays.items()}
+    image = _hdf5_image(arrays, COMPRESSIONS[compression])
+    checksum = hashlib.sha256(image).hexdigest()
     with replacing(path) as temporary:
-        with h5py.File(temporary, "w", libver="v110", locking=False) as file:
-            for name, array in arrays.items():
-                file.create_dataset(
-                    name, data=array, chunks=_chunks(array), **COMPRESSIONS[compression]
-                )
-        with h5py.File(temporary, "r", locking=False) as file:
-            for name, digest in digests.items():
-                if _digest(file[name][()]) != digest:
-                    raise DataError(
-                        f"{path}: {name} read back differs from what was written; "
-                        "the disk or memory of this machine is failing"
-                    )
-        size, checksum = temporary.stat().st_size, sha256_of_file(temporary)
+        temporary.write_bytes(image)
+        if sha256_of_file(temporary) != checksum:
+            raise DataError(
+                f"{path}: what is read back differs from what was written; "
+                "the disk or memory of this machine is failing"
+            )
     record = dict(facts) | {
         "arrays": {
-            name: {"dtype": array.dtype.name, "shape": list(array.shape), "sha256": digests[name]}
+            name: {"dtype": array.dtype.name, "shape": list(array.shape), "sha256": _digest(array)}
             for name, array in arrays.items()
         },
-        "bytes": size,
+        "bytes": len(image),
         "sha256": checksum,
     }
     record["record_sha256"] = _record_digest(record)
@@ -208,6 +203,15 @@ def _open(path: Path, process: int) -> h5py.File:
             "`python -m pipeline verify --repair` to compute this shard again"
         )
     return file
+
+
+def _hdf5_image(arrays: Mapping[str, np.ndarray], filters: Mapping[str, Any]) -> memoryview:
+    """Return the bytes of the HDF5 file; made in memory, since HDF5 cannot survive a full disk."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver="v110") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, chunks=_chunks(array), **filters)
+    return buffer.getbuffer()
 
 
 def _chunks(array: np.ndarray) -> tuple[int, ...] | None:

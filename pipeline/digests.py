@@ -1,0 +1,68 @@
+"""Digests of model files, remembered by size and time so that gigabytes are read once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.atomic import sha256_of_file, write_json
+from pipeline.errors import ConfigurationError
+
+
+class Digests:
+    """Remembers ``{path: [signature, digest]}`` in a JSON file; a context manager."""
+
+    def __init__(self, memory: Path):
+        self._memory = memory
+        try:
+            content = json.loads(memory.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            content = {}
+        self._known: dict[str, list[str]] = content if isinstance(content, dict) else {}
+        self._changed = False
+
+    def __enter__(self) -> Digests:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._changed:
+            write_json(self._memory, self._known)
+
+    def of(self, path: Path) -> str:
+        """Return the SHA-256 of a file, or of a folder's files with their names.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is nothing at ``path``.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise ConfigurationError(f"{path}: not found; a setting names it as a model")
+        files = (
+            sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        )
+        facts = [(str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        signature = json.dumps(facts)
+        known = self._known.get(str(path.absolute()))
+        if known is not None and known[0] == signature:
+            return known[1]
+        digest = _digest(path, files)
+        self._known[str(path.absolute())] = [signature, digest]
+        self._changed = True
+        return digest
+
+
+def _digest(path: Path, files: list[Path]) -> str:
+    import hashlib
+
+    if not path.is_dir():
+        return sha256_of_file(path)
+    listing = [f"{file.relative_to(path).as_posix()}\t{sha256_of_file(file)}\n" for file in files]
+    return hashlib.sha256("".join(listing).encode()).hexdigest()
