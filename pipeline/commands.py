@@ -198,9 +198,8 @@ def verify(cache: Path = Path("cache"), repair: bool = False, as_json: bool = Fa
     else:
         for _, error in bad:
             print(error)
-        print(
-            f"{len(bad)} damaged shards{' removed; run the pipeline again' if repair and bad else ''}"
-        )
+        removed = " removed; run the pipeline again" if repair and bad else ""
+        print(f"{len(bad)} damaged shards{removed}")
     return DataError.exit_status if bad and not repair else 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +44,7 @@ class Summary:
     computed: Counter[str] = field(default_factory=Counter)
     cached: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     failures: list[Result] = field(default_factory=list)
     wall_seconds: float = 0.0
 
@@ -52,11 +52,11 @@ class Summary:
         """Return the summary as a table for people."""
         lines = [f"{'stage':<14}{'cached':>8}{'computed':>10}{'failed':>8}{'MB':>10}{'core s':>10}"]
         failed = Counter(result.stage for result in self.failures)
-        for stage in sorted({*self.cached, *self.computed, *failed}, key=list(self.cached).index):
-            lines.append(
-                f"{stage:<14}{self.cached[stage]:>8}{self.computed[stage]:>10}"
-                f"{failed[stage]:>8}{self.bytes[stage] / 1e6:>10.1f}{self.seconds[stage]:>10.1f}"
-            )
+        lines += [
+            f"{stage:<14}{self.cached[stage]:>8}{self.computed[stage]:>10}"
+            f"{failed[stage]:>8}{self.bytes[stage] / 1e6:>10.1f}{self.seconds[stage]:>10.1f}"
+            for stage in self.cached
+        ]
         return "\n".join(lines)
 
 
@@ -164,7 +164,7 @@ def _results(
 
     waiting = as_completed(with_results=False)
     names: dict[str, Task] = {}
-    for video, tasks in work:
+    for _, tasks in work:
         futures = _submit_video(client, plan, tasks, settings, names)
         waiting.update(futures)
         while waiting.count() >= settings.wave:
@@ -215,7 +215,7 @@ def _all_of(*results: Result) -> Result:
 
 def _result(future: Future, names: dict[str, Task]) -> Result:
     """Return a task's result; where the machine failed for good, say so as a failed result."""
-    task = names.pop(future.key)
+    task = names.pop(str(future.key))
     if future.status == "finished":
         result: Result = future.result()
         return result

@@ -56,7 +56,7 @@ MACHINE_ERRNOS = {
     errno.EROFS: "the file system is read-only; set CACHE or RUNS to a folder you may write",
     errno.EACCES: "no permission; set CACHE or RUNS to a folder you may write",
     errno.EPERM: "no permission; set CACHE or RUNS to a folder you may write",
-    errno.EIO: "the disk or network file system reported an I/O error; try again or move the folder",
+    errno.EIO: "the disk or network file system reported an error; try again or move the folder",
     errno.ESTALE: "the network file system lost the file; try again",
 }
 

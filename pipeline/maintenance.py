@@ -83,7 +83,7 @@ def differences(cached: Any, planned: Any, path: str = "") -> dict[str, list[Any
     {'a.b': [1, 2]}
     """
     if isinstance(cached, dict) and isinstance(planned, dict):
-        found = {}
+        found: dict[str, list[Any]] = {}
         for name in sorted({*cached, *planned} - ({"key"} if not path else set())):
             below = f"{path}.{name}" if path else name
             found |= differences(cached.get(name), planned.get(name), below)

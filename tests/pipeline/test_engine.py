@@ -122,7 +122,9 @@ from tests.pipeline.toys import make_plan
 plan = make_plan(Path({str(tmp_path / "cache")!r}), size=64)
 engine.write_recipes(plan)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
-summary = engine.run(plan, Cluster(kind="threads", workers=1), engine.Settings(retries=1), Path({str(tmp_path / "logs")!r}))
+threads = Cluster(kind="threads", workers=1)
+logs = Path({str(tmp_path / "logs")!r})
+summary = engine.run(plan, threads, engine.Settings(retries=1), logs)
 print(len(summary.failures), summary.failures[0].error)
 """
     done = subprocess.run(
@@ -131,7 +133,7 @@ print(len(summary.failures), summary.failures[0].error)
     assert done.returncode == 0, done.stderr
     assert "MachineError" in done.stdout or "File too large" in done.stdout
     assert run(make_plan(tmp_path / "cache"), tmp_path).computed == {}
-    assert not [p for p in (tmp_path / "cache").rglob("*.tmp")]
+    assert not list((tmp_path / "cache").rglob("*.tmp"))
 
 
 def test_status_why_verify_and_gc(tmp_path):

@@ -123,5 +123,5 @@ def test_damage_is_an_error_that_names_the_file(tmp_path, how):
     with pytest.raises(DataError, match="00000"):
         check_shard(path)
     arrays = video_arrays(tmp_path, {"x": {"dtype": "uint8", "shape": [16]}}, 4, 4)
-    with pytest.raises(DataError, match="00000.*verify --repair"):
+    with pytest.raises(DataError, match=r"00000.*verify --repair"):
         arrays["x"][0:4]

@@ -1,0 +1,137 @@
+# The user's interface. `make help` lists every target.
+#
+# shards.json is remade by every call and changes only if its content does, so that what
+# is trained and scored from it is made again when, and only when, something changed.
+
+SHELL      := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV       ?= .venv
+PYTHON     := $(VENV)/bin/python
+DATASETS   := $(filter-out custom,$(basename $(notdir $(wildcard data_manifests/*.yaml))))
+
+DATA       ?= data
+CACHE      ?= cache
+RUNS       ?= runs
+PRESET     ?= quick
+METHOD     ?= unified
+SEED       ?= 0
+CLUSTER    ?= processes
+WORKERS    ?= 0
+STAGES     := labels frames instances masks inpaint flow mixed_flow features pa_features
+RUN        := $(if $(filter-out $(PYTHON),$(wildcard $(PYTHON))),,$(PYTHON))
+
+# ---------------------------------------------------------------- set-up and tests
+
+.PHONY: help setup demo test lint bench clean FORCE
+
+help: ## this list
+	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
+	@echo
+	@echo "  for each of: $(DATASETS)"
+	@echo "  NAME                     everything: shards, training, scores, report"
+	@echo "  NAME.STAGE               one stage with all that it reads: $(STAGES)"
+	@echo "  NAME.shards              every stage"
+	@echo "  NAME.train               A^s, A^t and D        (NAME.spatial .temporal .discriminator: one)"
+	@echo "  NAME.evaluate            scores and the AUC table"
+	@echo "  NAME.report              the report: one HTML file"
+	@echo "  NAME.status              what is cached and what is missing"
+	@echo "  NAME.verify              read every shard of CACHE and compare it with its record"
+	@echo
+	@echo "  variables (now):"
+	@echo "  DATA=$(DATA)  folder of the data set as downloaded"
+	@echo "  CACHE=$(CACHE)  shards, shared by all data sets and runs"
+	@echo "  RUNS=$(RUNS)  weights, scores, reports"
+	@echo "  PRESET=$(PRESET)  one of: $(basename $(notdir $(wildcard pipeline/presets/*.yaml)))"
+	@echo "  METHOD=$(METHOD)  one of: $(basename $(notdir $(wildcard training/methods/*.yaml)))"
+	@echo "  SEED=$(SEED)  of training"
+	@echo "  CLUSTER=$(CLUSTER)  processes, threads, slurm or a scheduler's address tcp://HOST:PORT"
+	@echo "  WORKERS=$(WORKERS)  0: one a core"
+
+setup: $(VENV)/.installed ## make .venv and install what constraints.txt pins
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: Python 3.11 or newer is needed; this is $$(python3 --version)" >&2; exit 2; }
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[test,tensorboard]'
+	@touch $@
+
+demo: export PRESET := demo
+demo: setup ## the whole method on generated videos, to a report
+	$(PYTHON) -m pipeline demo $(DATA)/demo --if-missing true
+	$(MAKE) --no-print-directory demo.all PRESET=demo
+
+test: setup ## the whole test suite
+	$(PYTHON) -m pytest $(PYTEST_OPTIONS)
+
+lint: setup ## ruff and mypy
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+
+bench: setup ## every claim about speed, each beside a peer; writes build/bench.json
+	$(PYTHON) -m benchmarks
+
+clean: ## remove .venv and build; cache and runs stay
+	rm -rf $(VENV) build *.egg-info
+
+# ---------------------------------------------------------------- a data set
+
+PIPELINE = $(PYTHON) -m pipeline
+SOURCE   = --source.manifest $(1) --source.data $(DATA)$(if $(filter demo,$(1)),/demo) --source.cache $(CACHE)
+CONFIG   = --config $(2)/presets/$(PRESET).yaml
+WHERE    = --cluster.kind $(CLUSTER) --cluster.workers $(WORKERS)
+
+define DATASET
+.PHONY: $(1) $(1).all $(1).shards $(1).train $(1).evaluate $(1).report $(1).status $(1).verify
+$(1)_RUN = $$(RUNS)/$(1)/$$(PRESET)
+$(1)_OUT = $$($(1)_RUN)/$$(METHOD)-seed$$(SEED)
+
+$(if $(filter demo,$(1)),,$(1): $(1).all)
+
+$(1).all: $(1).report
+
+$(1).shards: $$($(1)_RUN)/shards.json
+
+$$($(1)_RUN)/shards.json: FORCE | setup
+	@$$(PIPELINE) run $$(call CONFIG,$(1),pipeline) $$(call SOURCE,$(1)) $$(WHERE) --out $$($(1)_RUN)
+
+$(foreach stage,$(STAGES),
+.PHONY: $(1).$(stage)
+$(1).$(stage): | setup
+	@$$(PIPELINE) run $$(call CONFIG,$(1),pipeline) $$(call SOURCE,$(1)) --source.only '[$(stage)]' $$(WHERE) --out $$($(1)_RUN)
+)
+
+$(1).train: $(1).spatial $(1).temporal $(1).discriminator
+
+$(foreach network,spatial temporal,
+.PHONY: $(1).$(network)
+$(1).$(network): $$($(1)_OUT)/$(network)/weights.safetensors
+$$($(1)_OUT)/$(network)/weights.safetensors: $$($(1)_RUN)/shards.json training/presets/$$(PRESET).yaml training/methods/$$(METHOD).yaml
+	@$$(PYTHON) -m training autoencoder --config training/presets/$$(PRESET).yaml --config training/methods/$$(METHOD).yaml \
+	  --shards $$< --stream $(network) --seed $$(SEED) --out $$(@D)
+)
+
+.PHONY: $(1).discriminator
+$(1).discriminator: $$($(1)_OUT)/discriminator/weights.safetensors
+$$($(1)_OUT)/discriminator/weights.safetensors: $$($(1)_RUN)/shards.json training/presets/$$(PRESET).yaml
+	@$$(PYTHON) -m training discriminator --config training/presets/$$(PRESET).yaml --shards $$< --seed $$(SEED) --out $$(@D)
+
+$(1).evaluate: $$($(1)_OUT)/metrics.json
+$$($(1)_OUT)/metrics.json: $$(foreach n,spatial temporal discriminator,$$($(1)_OUT)/$$(n)/weights.safetensors) evaluation/presets/$$(PRESET).yaml
+	@$$(PYTHON) -m evaluation score --config evaluation/presets/$$(PRESET).yaml --run $$(@D)
+
+$(1).report: $$($(1)_OUT)/report.html
+$$($(1)_OUT)/report.html: $$($(1)_OUT)/metrics.json
+	@$$(PYTHON) -m evaluation report --run $$(@D)
+
+$(1).status: | setup
+	@$$(PIPELINE) status $$(call CONFIG,$(1),pipeline) $$(call SOURCE,$(1))
+
+$(1).verify: | setup
+	@$$(PIPELINE) verify --cache $$(CACHE)
+endef
+
+$(foreach name,$(DATASETS),$(eval $(call DATASET,$(name))))
