@@ -1,0 +1,195 @@
+"""Raw scores on disk: what the networks said of every frame, before any protocol.
+
+::
+
+    scores/scores.json       provenance, settings, and the videos; written last
+    scores/test/01.npz       the arrays of one video (no pickles)
+    scores/train/15.npz      a held-out normal video, with its own pseudo-anomalies
+
+Arrays, each with one entry a frame of the video:
+
+===================== ================ ==================================================
+name                  shape            meaning
+===================== ================ ==================================================
+``spatial``           (N,) float64     mean squared error of A^s on [-1, 1]
+``temporal``          (N,) float64     mean squared error of A^t on [-1, 1]
+``discriminator``     (N,) float64     D's probability of a pseudo-anomaly, frame by frame
+``*_pa``              (N,) float64     the same of the video's pseudo-anomalies
+``*_map``, ``*_pa_map`` (N, h, w) float16 squared error, mean over channels and cells
+===================== ================ ==================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.atomic import replacing, write_json
+from pipeline.errors import ConfigurationError, DataError
+from pipeline.reader import VideoInfo
+
+FORMAT = 1
+
+INDICATORS = ("spatial", "temporal", "discriminator")
+"""The indicators' names, in the order of ω1, ω2, ω3."""
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """The raw scores of one video.
+
+    Attributes
+    ----------
+    video
+        Which video.
+    values
+        (N,) arrays by name, as in the module's table.
+    """
+
+    video: VideoInfo
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, array in self.values.items():
+            if len(array) != self.video.frames:
+                raise DataError(
+                    f"scores of {self.video.name}: {name} has {len(array)} entries for "
+                    f"{self.video.frames} frames; score the run again"
+                )
+
+    @property
+    def indicators(self) -> tuple[str, ...]:
+        """The indicators that were computed, in order."""
+        return tuple(name for name in INDICATORS if name in self.values)
+
+    @property
+    def has_pseudo_anomalies(self) -> bool:
+        """Whether every indicator's pseudo-anomalies were scored too."""
+        return bool(self.indicators) and all(f"{n}_pa" in self.values for n in self.indicators)
+
+
+@dataclass(frozen=True)
+class RunScores:
+    """All raw scores of a run, read lazily.
+
+    Attributes
+    ----------
+    folder
+        ``RUN/scores``.
+    provenance
+        Settings, shard keys, networks and versions.
+    videos
+        Name to video; :meth:`load` reads one.
+    """
+
+    folder: Path
+    provenance: dict[str, Any]
+    videos: dict[str, VideoInfo]
+
+    def load(self, name: str, maps: bool = False) -> VideoScores:
+        """Read a video's scores, without its error maps unless they are asked for."""
+        video = self.videos[name]
+        path = self.folder / file_name(name)
+        with open_arrays(path) as archive:
+            names = [n for n in archive.files if n != "fingerprint" and (maps or "_map" not in n)]
+            return VideoScores(video, {n: archive[n] for n in names})
+
+    def select(self, split: str | None = None, holdout: bool | None = None) -> list[VideoScores]:
+        """Read, without maps, the scores of a split and of held-out videos, or of others."""
+        return [
+            self.load(video.name)
+            for video in self.videos.values()
+            if split in (None, video.split) and holdout in (None, video.holdout)
+        ]
+
+
+def file_name(video: str) -> str:
+    """Return the relative path of a video's scores, the name's odd characters escaped.
+
+    >>> file_name("test/a b/../c")
+    'test/a%20b%2F..%2Fc.npz'
+    """
+    split, _, rest = (urllib.parse.quote(part, safe="-_") for part in video.partition("/"))
+    if split in ("", ".", "..") or not rest:
+        raise DataError(f"video name {video!r}: needs a split and a name, such as test/01")
+    if len(rest) > 180:
+        rest = f"{rest[:150]}~{hashlib.sha256(rest.encode()).hexdigest()[:16]}"
+    return f"{split}/{rest}.npz"
+
+
+def open_arrays(path: Path) -> Any:
+    """Open an npz of plain arrays.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none.
+    DataError
+        If it is none, or holds anything but arrays.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path}: not found; `python -m evaluation score` writes it"
+        ) from None
+    except Exception as error:
+        raise DataError(
+            f"{path}: is no archive of plain arrays ({error}); remove it and score again"
+        ) from None
+
+
+def save_video(folder: Path, name: str, values: Mapping[str, np.ndarray], fingerprint: str) -> None:
+    """Write one video's arrays, whole or not at all, with the fingerprint of what made them."""
+    with replacing(folder / file_name(name)) as temporary, temporary.open("wb") as file:
+        arrays: dict[str, Any] = {"fingerprint": np.array(fingerprint), **values}
+        np.savez(file, **arrays)
+
+
+def is_saved(folder: Path, name: str, fingerprint: str) -> bool:
+    """Whether a video's scores are there and were made by the very same settings and networks."""
+    try:
+        with np.load(folder / file_name(name), allow_pickle=False) as archive:
+            return bool(str(archive["fingerprint"]) == fingerprint)
+    except Exception:
+        return False  # missing, cut off or of other settings: to be computed
+
+
+def save_index(folder: Path, provenance: Mapping[str, Any], videos: Sequence[VideoInfo]) -> None:
+    """Write scores.json, which makes the scores of a run complete."""
+    write_json(
+        folder / "scores.json",
+        {"format": FORMAT, **provenance, "videos": [asdict(video) for video in videos]},
+    )
+
+
+def open_scores(folder: str | Path) -> RunScores:
+    """Open the scores of a run.
+
+    Raises
+    ------
+    ConfigurationError
+        If the run was not scored to its end.
+    DataError
+        If scores.json is not one that this version wrote.
+    """
+    path = Path(folder) / "scores.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path}: not found; `python -m evaluation score --run {Path(folder).parent}` writes it"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); score the run again") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(f"{path}: is not of format {FORMAT}; score the run again")
+    videos = {video["name"]: VideoInfo(**video) for video in content.pop("videos")}
+    return RunScores(Path(folder), content, videos)
