@@ -1,0 +1,247 @@
+"""Where a model's weights come from: a Hugging Face commit, or a file or folder given by path.
+
+A setting names a model in one of two ways, and nothing else is accepted:
+
+``org/name@<40 hexadecimal digits>``
+    A repository at one commit. Branches and tags move, so they are refused. It is looked
+    for in the Hugging Face cache (``HF_HOME``) and downloaded if it is not there, unless
+    ``HF_HUB_OFFLINE=1``.
+a path
+    A file or folder, by its SHA-256.
+
+What goes into a stage's key is the commit or the digest, never the path, so that a
+model that moves keeps its shards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ConfigurationError
+
+HUB_NAME = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
+LOOKS_LIKE_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+(@.*)?")
+WEIGHTS = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """A model that a stage's settings name.
+
+    Attributes
+    ----------
+    setting
+        The setting that names it, ``features.model``.
+    name
+        The setting's value.
+    needs
+        What has to be there, for people: ``a ViFi-CLIP checkpoint (.pth)``.
+    """
+
+    setting: str
+    name: str
+    needs: str
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One line of ``python -m pipeline models``.
+
+    ``version`` is the commit or the SHA-256, empty where the model is not there.
+    ``where`` is its file or folder. ``remedy`` says how to get what is not there.
+    """
+
+    setting: str
+    name: str
+    needs: str
+    present: bool
+    version: str = ""
+    where: str = ""
+    bytes: int = 0
+    remedy: str = ""
+
+
+def check_name(use: ModelUse) -> None:
+    """Check how a model is named, without looking for it.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is empty, or a repository without its full commit.
+    """
+    if not use.name.strip():
+        raise ConfigurationError(
+            f"{use.setting}: is empty, but needs {use.needs}, as a path or as org/name@<commit>"
+        )
+    if "@" in use.name and LOOKS_LIKE_HUB.fullmatch(use.name) and not is_hub(use.name):
+        raise ConfigurationError(
+            f"{use.setting}: {use.name} must end in the 40 hexadecimal digits of a commit; a "
+            "branch, tag or short commit may come to mean something else. The commit is on the "
+            "repository's page under Files, History"
+        )
+
+
+def is_hub(name: str) -> bool:
+    """Tell whether a name is a repository with its commit.
+
+    >>> is_hub("facebook/detr@" + "0" * 40), is_hub("models/detr")
+    (True, False)
+    """
+    return HUB_NAME.fullmatch(name) is not None
+
+
+def identity(use: ModelUse, digest: Callable[[Path], str]) -> str:
+    """Return the part of a stage's key that stands for a model: its commit or its SHA-256."""
+    if is_hub(use.name):
+        return use.name
+    return "sha256:" + digest(_existing_path(use))
+
+
+def locate(use: ModelUse) -> Path | None:
+    """Return where a model lies on this machine, or None; never downloads."""
+    if not is_hub(use.name):
+        path = Path(use.name).expanduser()
+        return path if path.exists() else None
+    return _in_hub_cache(use.name)
+
+
+def resolve(use: ModelUse) -> Path:
+    """Return the folder or file of a model, downloading a repository that is not yet here.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is neither here nor to be had: the message says which repository and commit
+        or file is wanted, where to put it, and which setting names it.
+    """
+    check_name(use)
+    found = locate(use)
+    if found is not None:
+        return found
+    if not is_hub(use.name):
+        return _existing_path(use)
+    try:
+        _download(use.name)
+    except Exception as error:  # the client raises errors of four libraries
+        raise ConfigurationError(_missing_from_hub(use, error)) from None
+    found = _in_hub_cache(use.name)
+    if found is None:
+        raise ConfigurationError(
+            f"{use.setting}: {use.name} has no weights (*.safetensors or *.bin) beside a "
+            f"config.json or model_index.json; needed: {use.needs}"
+        )
+    return found
+
+
+def model_table(stages: Iterable[Any]) -> list[ModelRow]:
+    """Return what the stages' settings need, and whether it is here.
+
+    Parameters
+    ----------
+    stages
+        Stages with their settings. A stage that uses models has a method ``models()``
+        that returns its :class:`ModelUse`.
+    """
+    uses = [use for stage in stages for use in getattr(stage, "models", tuple)()]
+    return [_row(use) for use in uses]
+
+
+def _row(use: ModelUse) -> ModelRow:
+    found = locate(use)
+    if found is None:
+        try:
+            check_name(use)
+            remedy = _how_to_get(use) if is_hub(use.name) else _missing_path(use)
+        except ConfigurationError as error:
+            remedy = str(error)
+        return ModelRow(use.setting, use.name, use.needs, False, remedy=remedy)
+    version = use.name.rpartition("@")[2] if is_hub(use.name) else digest_of(found)
+    size = sum(file.stat().st_size for file in files_of(found))
+    return ModelRow(use.setting, use.name, use.needs, True, version, str(found), size)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return a model's files, sorted; of a folder all below it."""
+    return sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a model's file, or of the names and digests of a folder's files."""
+    import hashlib
+
+    from pipeline.atomic import sha256_of_file
+
+    if not path.is_dir():
+        return sha256_of_file(path)
+    lines = [f"{f.relative_to(path).as_posix()}\t{sha256_of_file(f)}\n" for f in files_of(path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _existing_path(use: ModelUse) -> Path:
+    path = Path(use.name).expanduser()
+    if not path.exists():
+        raise ConfigurationError(_missing_path(use))
+    return path
+
+
+def _missing_path(use: ModelUse) -> str:
+    hint = ""
+    if LOOKS_LIKE_HUB.fullmatch(use.name):
+        hint = f"; a Hugging Face repository is named with its commit, {use.name}@<40 digits>"
+    where = Path(use.name).expanduser().absolute()
+    return (
+        f"{use.setting}: {where} is not there; put {use.needs} there, or set {use.setting} to "
+        f"where it is{hint}"
+    )
+
+
+def _missing_from_hub(use: ModelUse, error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return (
+        f"{use.setting}: {use.name} ({use.needs}) is not on this machine and could not be "
+        f"downloaded ({type(error).__name__}: {lines[0]}). {_how_to_get(use)}"
+    )
+
+
+def _how_to_get(use: ModelUse) -> str:
+    repository, _, revision = use.name.partition("@")
+    folder = repository.rpartition("/")[2]
+    return (
+        f"Where there is a network: hf download {repository} --revision {revision} "
+        f"--local-dir {folder}; bring that folder here and set {use.setting} to its path, or put "
+        f"the downloading machine's Hugging Face cache at {_hub_cache()}"
+    )
+
+
+def _hub_cache() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.HF_HUB_CACHE)
+
+
+def _in_hub_cache(name: str) -> Path | None:
+    """Return the commit's folder in the Hugging Face cache if a model's files are in it."""
+    match = HUB_NAME.fullmatch(name)
+    assert match is not None
+    repository = "models--" + match["id"].replace("/", "--")
+    folder = Path(_hub_cache()) / repository / "snapshots" / match["revision"]
+    if not any((folder / config).is_file() for config in ("config.json", "model_index.json")):
+        return None
+    complete = any(f.suffix in WEIGHTS and f.is_file() for f in folder.rglob("*"))
+    return folder if complete else None
+
+
+def _download(name: str) -> None:
+    """Fetch configuration and weights; the old pickled format only where nothing else is."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    repository, _, revision = name.partition("@")
+    # Asked first because it fails at once without a network, where downloads try for long.
+    entries = HfApi().model_info(repository, revision=revision, timeout=20).siblings or []
+    safe = any(entry.rfilename.endswith(".safetensors") for entry in entries)
+    patterns = ["*.json", "*.txt", "*.safetensors" if safe else "*.bin"]
+    snapshot_download(repository, revision=revision, allow_patterns=patterns)
