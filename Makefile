@@ -20,7 +20,9 @@ SEED       ?= 0
 CLUSTER    ?= processes
 WORKERS    ?= 0
 STAGES     := labels frames instances masks inpaint flow mixed_flow features pa_features
-RUN        := $(if $(filter-out $(PYTHON),$(wildcard $(PYTHON))),,$(PYTHON))
+# The peers train A^s alone, the baseline also A^t; D belongs to the paper's method.
+NETWORKS   := $(if $(filter patch skip-frame steal memae,$(METHOD)),spatial,spatial temporal)
+NETWORKS   += $(if $(filter unified,$(METHOD)),discriminator)
 
 # ---------------------------------------------------------------- set-up and tests
 
@@ -60,7 +62,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 
 demo: export PRESET := demo
 demo: setup ## the whole method on generated videos, to a report
-	$(PYTHON) -m pipeline demo $(DATA)/demo --if-missing true
+	$(PYTHON) -m pipeline demo $(DATA)/demo
 	$(MAKE) --no-print-directory demo.all PRESET=demo
 
 test: setup ## the whole test suite
@@ -104,14 +106,14 @@ $(1).$(stage): | setup
 	@$$(PIPELINE) run $$(call CONFIG,$(1),pipeline) $$(call SOURCE,$(1)) --source.only '[$(stage)]' $$(WHERE) --out $$($(1)_RUN)
 )
 
-$(1).train: $(1).spatial $(1).temporal $(1).discriminator
+$(1).train: $$(addprefix $(1).,$$(NETWORKS))
 
 $(foreach network,spatial temporal,
 .PHONY: $(1).$(network)
 $(1).$(network): $$($(1)_OUT)/$(network)/weights.safetensors
 $$($(1)_OUT)/$(network)/weights.safetensors: $$($(1)_RUN)/shards.json training/presets/$$(PRESET).yaml training/methods/$$(METHOD).yaml
 	@$$(PYTHON) -m training autoencoder --config training/presets/$$(PRESET).yaml --config training/methods/$$(METHOD).yaml \
-	  --shards $$< --stream $(network) --seed $$(SEED) --out $$(@D)
+	  --shards $$< --network $(network) --seed $$(SEED) --out $$(@D)
 )
 
 .PHONY: $(1).discriminator
@@ -120,7 +122,7 @@ $$($(1)_OUT)/discriminator/weights.safetensors: $$($(1)_RUN)/shards.json trainin
 	@$$(PYTHON) -m training discriminator --config training/presets/$$(PRESET).yaml --shards $$< --seed $$(SEED) --out $$(@D)
 
 $(1).evaluate: $$($(1)_OUT)/metrics.json
-$$($(1)_OUT)/metrics.json: $$(foreach n,spatial temporal discriminator,$$($(1)_OUT)/$$(n)/weights.safetensors) evaluation/presets/$$(PRESET).yaml
+$$($(1)_OUT)/metrics.json: $$(foreach n,$$(NETWORKS),$$($(1)_OUT)/$$(n)/weights.safetensors) evaluation/presets/$$(PRESET).yaml
 	@$$(PYTHON) -m evaluation score --config evaluation/presets/$$(PRESET).yaml --run $$(@D)
 
 $(1).report: $$($(1)_OUT)/report.html

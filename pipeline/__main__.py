@@ -9,21 +9,18 @@ def main() -> int | None:
     """Parse the command line and run the chosen command."""
     from jsonargparse import auto_cli, set_parsing_settings
 
-    from pipeline import commands
+    from pipeline import commands, tools
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     status: int | None = auto_cli(
         {
             "run": commands.run,
-            "plan": commands.plan,
             "status": commands.status,
             "why": commands.why,
             "verify": commands.verify,
             "gc": commands.gc,
-            "models": commands.models,
-            "demo": commands.demo,
-            "new": commands.new,
-            "fetch": commands.fetch,
+            "models": tools.models,
+            "demo": tools.demo,
         },
         as_positional=True,
         prog="python -m pipeline",

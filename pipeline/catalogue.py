@@ -76,7 +76,10 @@ def catalogue(
             first = failures[0]
             more = f" (and {len(failures) - 1} more videos fail)" if len(failures) > 1 else ""
             raise type(first)(f"{first}{more}") from first
-    manifest.check_counts({name: entry["frames"] for name, entry in facts.items()})
+    manifest.check_counts(
+        {name: entry["frames"] for name, entry in facts.items()},
+        {name: entry["anomalous"] for name, entry in facts.items()},
+    )
     held = held_out([video.name for video in manifest.videos if video.split == "train"], holdout)
     return tuple(
         PlannedVideo(
@@ -142,7 +145,7 @@ def _remembered(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    needed = {"signature", "frames", "digest", "fps", "truth_digest"}
+    needed = {"signature", "frames", "digest", "fps", "truth_digest", "anomalous"}
     if not isinstance(content, dict):
         return {}
     return {

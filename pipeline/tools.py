@@ -1,0 +1,41 @@
+"""The commands of ``python -m pipeline`` that make or look up what a run needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.demo import DemoSettings
+from pipeline.stages import Stages
+
+
+def demo(out: Path, settings: DemoSettings = DemoSettings()) -> None:  # noqa: B008 - frozen
+    """Write the generated plaza videos with their ground truth; nothing if they are there.
+
+    Args:
+        out: A new folder.
+        settings: How many videos, of what size, from which seed.
+    """
+    from pipeline.demo import write_demo
+
+    print(f"demo data set in {write_demo(out, settings)}")
+
+
+def models(stages: Stages = Stages(), as_json: bool = False) -> None:  # noqa: B008
+    """List what each model setting needs and what is present.
+
+    Args:
+        stages: Settings of each stage.
+        as_json: Print JSON for programs.
+    """
+    from pipeline.models.source import model_table
+
+    rows = model_table(stages.by_name().values())
+    if as_json:
+        print(json.dumps([vars(row) for row in rows], indent=1))
+        return
+    for row in rows:
+        state = f"present, {row.version[:12]}, {row.where}" if row.present else "NOT THERE"
+        print(f"{row.setting:<22}{row.name:<36}{state}")
+        if not row.present:
+            print(f"{'':<22}needs {row.needs}: {row.remedy}")
