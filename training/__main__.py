@@ -1,0 +1,223 @@
+"""``python -m training``: shards to trained networks. ``--help`` after any command explains it.
+
+Settings come from YAML presets and from the command line; the later one wins:
+
+    python -m training autoencoder --network spatial --config training/presets/quick.yaml \\
+        --config training/methods/unified.yaml --shards runs/ped2/quick/shards.json \\
+        --out runs/ped2/quick/unified-seed0/spatial --seed 0 --batch 8
+
+A preset has sections: ``run`` (how the work is carried out), ``autoencoder`` (both networks),
+``spatial`` and ``temporal`` (one of them), ``discriminator``, ``inpainter``. Each command
+takes its own; the narrower section wins. Training on several GPUs or processes:
+
+    torchrun --nproc-per-node 2 -m training autoencoder ...
+
+Exit status: 0 trained (or trained already), 1 the loss is not finite, 2 a wrong setting,
+3 wrong data, 4 the machine, 130 stopped with a checkpoint: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from argparse import RawDescriptionHelpFormatter
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from jsonargparse import (
+    ActionConfigFile,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+    set_parsing_settings,
+)
+
+from pipeline.errors import ConfigurationError, run_main
+
+Settings = TypeVar("Settings")
+
+SECTIONS = ("run", "autoencoder", "spatial", "temporal", "discriminator", "inpainter")
+
+
+class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+    """jsonargparse's help, with descriptions as they are written."""
+
+
+class CommandParser(ArgumentParser):
+    """A command's parser, which knows its sections of a preset."""
+
+    sections: tuple[str, ...] = ()
+
+
+class PresetFile(ActionConfigFile):
+    """``--config``: take a preset's sections that belong to this command, the last one winning."""
+
+    @staticmethod
+    def apply_config(parser: ArgumentParser, cfg: Namespace, dest: str, value: str) -> None:
+        """Read the file and hand its flattened sections to jsonargparse."""
+        assert isinstance(parser, CommandParser)
+        settings = flatten_preset(read_yaml(Path(value)), parser.sections, value)
+        ActionConfigFile.apply_config(parser, cfg, dest, yaml.safe_dump(settings))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such file, or it holds something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: not found; presets are in training/presets") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path}: cannot be read as YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: is no mapping of settings")
+    return content
+
+
+def flatten_preset(
+    preset: dict[str, Any], sections: tuple[str, ...], source: str
+) -> dict[str, Any]:
+    """Merge some sections of a preset; a file without sections is taken as it is.
+
+    >>> flatten_preset({"autoencoder": {"p": 0.4, "batch": 4}, "temporal": {"p": 0.5}},
+    ...                ("autoencoder", "temporal"), "preset.yaml")
+    {'p': 0.5, 'batch': 4}
+
+    Raises
+    ------
+    ConfigurationError
+        For a section of another name, or one that holds no settings.
+    """
+    if not any(name in SECTIONS for name in preset):
+        return preset
+    flat: dict[str, Any] = {}
+    for name, section in preset.items():
+        if name not in SECTIONS:
+            raise ConfigurationError(
+                f"{source}: {name!r} is no section of a preset; those are {', '.join(SECTIONS)}"
+            )
+        if section is not None and not isinstance(section, dict):
+            raise ConfigurationError(f"{source}: section {name!r} holds no settings")
+    for name in sections:
+        flat |= preset.get(name) or {}
+    return flat
+
+
+def build_parser(network: str | None = None) -> ArgumentParser:
+    """Return the parser of all commands.
+
+    Parameters
+    ----------
+    network
+        Whose section of presets ``autoencoder`` takes.
+    """
+    from training.settings import AutoencoderTraining, DiscriminatorTraining
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(
+        prog="python -m training",
+        description=__doc__,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subcommands(dest="command")
+
+    narrow = ("autoencoder", network) if network else ("autoencoder",)
+    autoencoder = _command(*narrow, text="Train A^s, A^t or a peer's autoencoder.")
+    _add_training(autoencoder, AutoencoderTraining)
+    commands.add_subcommand("autoencoder", autoencoder)
+
+    discriminator = _command("discriminator", text="Train D on features of normal and PA frames.")
+    _add_training(discriminator, DiscriminatorTraining)
+    commands.add_subcommand("discriminator", discriminator)
+
+    if importlib.util.find_spec("training.inpainter"):
+        from training.inpainter import train_inpainter
+
+        inpainter = _command(
+            "inpainter", text="Train the project's own latent diffusion inpainter."
+        )
+        inpainter.add_function_arguments(train_inpainter)
+        commands.add_subcommand("inpainter", inpainter)
+    return parser
+
+
+def _command(*sections: str, text: str) -> CommandParser:
+    command = CommandParser(description=text, allow_abbrev=False)
+    command.sections = ("run", *sections)
+    command.add_argument("--config", action=PresetFile, help="a preset or a method (YAML)")
+    return command
+
+
+def _add_training(command: ArgumentParser, settings: type) -> None:
+    from training.settings import RunSettings
+
+    command.add_argument("--shards", type=Path, required=True, help="shards.json of a pipeline run")
+    command.add_argument("--out", type=Path, required=True, help="folder of this training")
+    command.add_argument(
+        "--resume", action="store_true", help="fail unless there is a checkpoint to go on from"
+    )
+    command.add_argument("--overwrite", action="store_true", help="begin again, whatever is in OUT")
+    command.add_class_arguments(settings, None)
+    command.add_class_arguments(RunSettings, None)
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    from training.settings import AutoencoderTraining, DiscriminatorTraining, RunSettings
+
+    arguments = sys.argv[1:]
+    parser = build_parser(option(arguments, "--network"))
+    parsed = parser.instantiate(parser.parse_args(arguments))
+    given = parsed[parsed.command]
+    folders = (given.get("shards"), given.get("out"))
+    how = {"resume": given.get("resume"), "overwrite": given.get("overwrite")}
+    if parsed.command == "autoencoder":
+        from training.loop import train_autoencoder
+
+        train_autoencoder(
+            *folders, _pick(AutoencoderTraining, given), _pick(RunSettings, given), **how
+        )
+    elif parsed.command == "discriminator":
+        from training.discriminator_loop import train_discriminator
+
+        train_discriminator(
+            *folders, _pick(DiscriminatorTraining, given), _pick(RunSettings, given), **how
+        )
+    else:
+        from training.inpainter import train_inpainter
+
+        names = inspect.signature(train_inpainter).parameters
+        train_inpainter(**{name: given[name] for name in names})
+
+
+def _pick(settings: type[Settings], given: Namespace) -> Settings:
+    """Make a dataclass of the arguments that are its fields."""
+    return settings(**{field.name: given[field.name] for field in fields(settings)})  # type: ignore[arg-type]
+
+
+def option(arguments: list[str], name: str) -> str | None:
+    """Return the last value of an option among command-line arguments, before they are parsed.
+
+    >>> option(["autoencoder", "--network=spatial"], "--network")
+    'spatial'
+    """
+    value = None
+    for at, argument in enumerate(arguments):
+        if argument == name and at + 1 < len(arguments):
+            value = arguments[at + 1]
+        elif argument.startswith(f"{name}="):
+            value = argument.partition("=")[2]
+    return value
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,117 @@
+"""Frames and flow of shards as networks take them; training and evaluation read alike."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from pipeline.errors import ConfigurationError
+from pipeline.reader import Dataset
+from training.flow_display import show_flow
+
+
+def read_frames(
+    dataset: Dataset,
+    video: str,
+    start: int,
+    stop: int,
+    *,
+    size: int | None = None,
+    stage: str = "frames",
+) -> np.ndarray:
+    """Read consecutive frames of ``frames`` or ``inpaint``.
+
+    Returns
+    -------
+    ndarray
+        (stop - start, S, S, 3) uint8 RGB, S the shards' side or ``size``.
+    """
+    return area_resize(dataset.arrays(stage, video)["image"][start:stop], size)
+
+
+def read_flow(
+    dataset: Dataset,
+    video: str,
+    start: int,
+    stop: int,
+    *,
+    size: int | None = None,
+    stage: str = "flow",
+) -> np.ndarray:
+    """Read the flow of consecutive frames from ``flow`` or ``mixed_flow``.
+
+    A video of N frames has N-1 flows; the last is repeated once, so that every frame has
+    one (METHOD 4, a choice).
+
+    Returns
+    -------
+    ndarray
+        (stop - start, S, S, 2) float32 in px/frame *of the shards*, whatever ``size``.
+    """
+    flows = dataset.arrays(stage, video)["flow"]
+    flow = flows[start : min(stop, len(flows))].astype(np.float32)
+    if stop == len(flows) + 1:
+        flow = np.concatenate([flow, flows[len(flows) - 1 :].astype(np.float32)])
+    return area_resize(flow, size)
+
+
+def area_resize(frames: np.ndarray, size: int | None) -> np.ndarray:
+    """Shrink (N, H, W, C) uint8 or float32 to (N, size, size, C) by area means.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``size`` is larger than the frames are.
+    """
+    if size is None or frames.shape[1:3] == (size, size):
+        return frames
+    if size > min(frames.shape[1:3]):
+        raise ConfigurationError(
+            f"size: {size}: the shards hold frames of {frames.shape[2]}x{frames.shape[1]} px; "
+            "choose a size no larger, or make larger shards (setting size of stage frames)"
+        )
+    import cv2
+
+    out = np.empty((len(frames), size, size, frames.shape[3]), frames.dtype)
+    for frame, small in zip(frames, out, strict=True):
+        small[...] = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
+    return out
+
+
+def to_network(clips: Tensor, flow_scale: float | None = None, display: str = "uvm") -> Tensor:
+    """Turn stored clips into a network's input.
+
+    Parameters
+    ----------
+    clips
+        (B, T, H, W, 3) uint8 frames, or (B, T, H, W, 2) float flow in px/frame.
+    flow_scale, display
+        For flow, as in :func:`training.flow_display.show_flow`.
+
+    Returns
+    -------
+    Tensor
+        (B, 3, T, H, W) float32 in [-1, 1].
+    """
+    if clips.shape[-1] == 2:
+        shown = show_flow(clips, flow_scale or 0, display)
+    else:
+        shown = clips.float() / 127.5 - 1
+    return shown.movedim(-1, 1)
+
+
+def flow_scale(dataset: Dataset) -> float:
+    """Return the data set's flow scale in px/frame, which flow is divided by.
+
+    Raises
+    ------
+    ConfigurationError
+        If the data set has none.
+    """
+    scale = dataset.settings.get("flow_scale")
+    if not isinstance(scale, int | float) or not scale > 0:
+        raise ConfigurationError(
+            f"{dataset.path}: settings.flow_scale is {scale!r}; the temporal network needs the "
+            f"speed (px/frame) that shows as full scale: set it in the manifest of {dataset.name}"
+        )
+    return float(scale)
