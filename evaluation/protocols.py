@@ -212,8 +212,7 @@ def constant(videos: Sequence[VideoScores], protocol: Protocol) -> list[str]:
         f"{one.video.name}: {name} is the same in every scored frame; its scaled value is 0"
         for one in videos
         for name in one.indicators
-        if name != "discriminator"
-        and np.ptp(_scored(one, name, protocol)) == 0
+        if name != "discriminator" and np.ptp(_scored(one, name, protocol)) == 0
     ]
 
 

@@ -10,8 +10,11 @@ from tests.evaluation.test_protocols import video
 
 
 def test_fuse_is_equation_6_written_out():
-    omegas = {"spatial": np.array([0.2, 0.4]), "temporal": np.array([1.0, 0.0]),
-              "discriminator": np.array([0.5, 0.5])}
+    omegas = {
+        "spatial": np.array([0.2, 0.4]),
+        "temporal": np.array([1.0, 0.0]),
+        "discriminator": np.array([0.5, 0.5]),
+    }
     eta = {"spatial": 0.5, "temporal": 0.3, "discriminator": 0.2}
     np.testing.assert_allclose(
         fuse(omegas, eta), [0.5 * 0.2 + 0.3 * 1 + 0.2 * 0.5, 0.5 * 0.4 + 0.2 * 0.5]
@@ -30,8 +33,9 @@ def test_simplex_holds_every_multiple_once():
 def test_best_is_the_brute_force_best():
     rng = np.random.default_rng(0)
     labels = [rng.integers(0, 2, 30) for _ in range(3)]
-    omegas = [{"a": rng.random(30) + part * 0.3, "b": rng.random(30) + part * 0.5}
-              for part in labels]
+    omegas = [
+        {"a": rng.random(30) + part * 0.3, "b": rng.random(30) + part * 0.5} for part in labels
+    ]
     found = best(("a", "b"), labels, omegas, "tuned-on-test", steps=10)
     areas = [
         roc_auc_score(

@@ -14,9 +14,9 @@ from evaluation.metrics import (
 )
 from pipeline.errors import DataError
 
-FRAMES = st.lists(
-    st.tuples(st.integers(0, 1), st.integers(-5, 5)), min_size=2, max_size=60
-).filter(lambda frames: len({label for label, _ in frames}) == 2)
+FRAMES = st.lists(st.tuples(st.integers(0, 1), st.integers(-5, 5)), min_size=2, max_size=60).filter(
+    lambda frames: len({label for label, _ in frames}) == 2
+)
 
 
 @given(FRAMES)
@@ -32,9 +32,7 @@ def test_micro_auc_and_roc_are_scikit_learns(frames):
 @given(FRAMES)
 def test_micro_auc_is_the_chance_that_an_anomalous_frame_scores_higher(frames):
     labels, scores = (np.array(part) for part in zip(*frames, strict=True))
-    wins = [
-        (a > n) + (a == n) / 2 for a in scores[labels == 1] for n in scores[labels == 0]
-    ]
+    wins = [(a > n) + (a == n) / 2 for a in scores[labels == 1] for n in scores[labels == 0]]
     assert micro_auc(labels, scores) == pytest.approx(np.mean(wins))
 
 

@@ -1,0 +1,227 @@
+"""One row of the AUC table: indicators under a protocol, fused, measured, label-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from evaluation import fusion, metrics, protocols
+from evaluation.fusion import Choice, Eta
+from evaluation.metrics import UndefinedMeasure
+from evaluation.protocols import Protocol
+from evaluation.scores import INDICATORS, RunScores
+from pipeline.errors import ConfigurationError, DataError
+from pipeline.reader import Dataset, VideoInfo
+
+ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("A^s alone", ("spatial",)),
+    ("A^t alone", ("temporal",)),
+    ("D alone", ("discriminator",)),
+    ("w/o D", ("spatial", "temporal")),
+    ("w/ D (ours)", ("spatial", "temporal", "discriminator")),
+)
+"""The table's rows and the indicators that each fuses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fusing:
+    """How raw scores become a table."""
+
+    protocols: tuple[Protocol, ...] = (
+        Protocol(name="lntra", normalise="video"),
+        Protocol(name="dense", normalise="video"),
+        Protocol(name="dense", normalise="heldout"),
+    )
+    """The protocols, each with its scale."""
+
+    eta: str = "label-free"
+    """How the weights are chosen: label-free or equal. tuned-on-test is always beside it."""
+
+    steps: int = 20
+    """Weights are multiples of 1/steps."""
+
+    samples: int = 1000
+    """Bootstrap resamples of the confidence intervals; 0 for none."""
+
+    level: float = 0.95
+    """Confidence of the intervals."""
+
+    seed: int = 0
+    """Of the resampling."""
+
+    regions: int = 0
+    """Thresholds of RBDC and TBDC, where there are error maps and pixel masks; 0 for none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "protocols", tuple(self.protocols))
+        if not self.protocols:
+            raise ConfigurationError("fusing.protocols: none is named")
+        if self.eta not in ("label-free", "equal"):
+            raise ConfigurationError(f"fusing.eta: {self.eta!r} is neither label-free nor equal")
+        if self.steps < 1:
+            raise ConfigurationError(f"fusing.steps: {self.steps} is below 1")
+        if self.samples < 0 or self.regions < 0:
+            raise ConfigurationError("fusing.samples and fusing.regions: must be at least 0")
+        if not 0 < self.level < 1:
+            raise ConfigurationError(f"fusing.level: {self.level} is not between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The test videos under one protocol: indicators, and labels where there are any.
+
+    Attributes
+    ----------
+    videos
+        In order.
+    omegas
+        For each video indicator to (n,) float64 of its scored frames.
+    labels
+        For each video (n,) uint8, or None where it has no labels.
+    """
+
+    protocol: Protocol
+    videos: tuple[VideoInfo, ...]
+    omegas: tuple[dict[str, np.ndarray], ...]
+    labels: tuple[np.ndarray | None, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def indicators(self) -> tuple[str, ...]:
+        """The indicators that were scored."""
+        return tuple(name for name in INDICATORS if name in self.omegas[0])
+
+    def fused(self, eta: Eta) -> list[np.ndarray]:
+        """Return ω_agg of each video."""
+        return [fusion.fuse(part, eta) for part in self.omegas]
+
+    def labelled(self, values: Sequence[Any]) -> list[Any]:
+        """Return the entries of ``values`` that belong to labelled videos."""
+        return [v for v, truth in zip(values, self.labels, strict=True) if truth is not None]
+
+    @property
+    def truth(self) -> list[np.ndarray]:
+        """Labels of the labelled videos."""
+        return [part for part in self.labels if part is not None]
+
+
+def read_labels(dataset: Dataset, video: VideoInfo) -> np.ndarray | None:
+    """Return a video's frame labels (N,) uint8, or None where it has none.
+
+    Raises
+    ------
+    DataError
+        If there are more or fewer labels than frames, or a label is neither 0 nor 1.
+    """
+    if not video.labelled:
+        return None
+    array = dataset.arrays("labels", video.name)["label"]
+    labels = np.asarray(array[0 : len(array)])
+    if len(labels) != video.frames:
+        raise DataError(
+            f"labels of {video.name}: {len(labels)} labels for {video.frames} frames; they are "
+            "never trimmed or padded; mend the label file and run the pipeline again"
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise DataError(f"labels of {video.name}: values other than 0 and 1")
+    return labels.astype(np.uint8)
+
+
+def apply(scores: RunScores, dataset: Dataset, protocol: Protocol) -> Scored:
+    """Put the test videos' raw scores on a protocol's frames and scale."""
+    tests = [scores.load(video.name) for video in dataset.select(split=dataset.evaluate)]
+    if protocol.name == "local":
+        from evaluation.local import local_omegas
+
+        omegas, notes = local_omegas(scores, dataset), []
+    else:
+        held = heldout_limits(scores, protocol)
+        omegas = protocols.omegas(tests, protocol, held)
+        notes = protocols.constant(tests, protocol)
+    labels = [read_labels(dataset, one.video) for one in tests]
+    return Scored(
+        protocol,
+        tuple(one.video for one in tests),
+        tuple(omegas),
+        tuple(
+            None if part is None else part[protocol.scored(one.video.frames)]
+            for part, one in zip(labels, tests, strict=True)
+        ),
+        tuple(notes),
+    )
+
+
+def heldout_limits(scores: RunScores, protocol: Protocol) -> dict[str, protocols.Range] | None:
+    """Return the limits that ``normalise: heldout`` needs, None for others."""
+    if protocol.normalise != "heldout":
+        return None
+    return protocols.heldout_limits(scores.select(holdout=True), protocol)
+
+
+def choose(names: Sequence[str], scored: Scored, scores: RunScores, settings: Fusing) -> Choice:
+    """Choose η for a row without looking at the test labels."""
+    if len(names) == 1:
+        return Choice({names[0]: 1.0}, None, "given")
+    if settings.eta == "equal":
+        return fusion.equal(names)
+    if scored.protocol.name == "local":
+        from evaluation.local import local_imagined
+
+        labels, omegas = local_imagined(scores)
+    else:
+        held = scores.select(holdout=True)
+        limits = heldout_limits(scores, scored.protocol)
+        labels, omegas = fusion.imagined(held, scored.protocol, limits)
+    return fusion.best(names, labels, omegas, "label-free", settings.steps)
+
+
+def measure(scored: Scored, eta: Eta, settings: Fusing) -> dict[str, Any]:
+    """Return every measure of one row; where one is undefined, its value is None and why."""
+    truth, fused = scored.truth, scored.labelled(scored.fused(eta))
+    result: dict[str, Any] = {}
+    try:
+        if not truth:
+            raise UndefinedMeasure("no test video has labels")
+        labels, values = np.concatenate(truth), np.concatenate(fused)
+        result["micro_auc"] = metrics.micro_auc(labels, values)
+        result["eer"] = metrics.equal_error_rate(labels, values)
+        macro = metrics.macro_auc(truth, fused)
+        result["macro_auc"] = macro.value
+        result["macro_one_class_videos"] = macro.one_class
+    except UndefinedMeasure as error:
+        return {"micro_auc": None, "macro_auc": None, "eer": None, "undefined": str(error)}
+    if settings.samples:
+        try:
+            interval = metrics.bootstrap(
+                truth, fused, settings.samples, settings.level, settings.seed
+            )
+            result["micro_auc_interval"] = asdict(interval)
+        except UndefinedMeasure as error:
+            result["micro_auc_interval"] = None
+            result["interval_undefined"] = str(error)
+    return result
+
+
+def row(
+    label: str, names: tuple[str, ...], scored: Scored, scores: RunScores, settings: Fusing
+) -> dict[str, Any]:
+    """Return one row of the table, label-free with tuned-on-test beside it."""
+    choice = choose(names, scored, scores, settings)
+    result = {
+        "row": label,
+        "protocol": scored.protocol.name,
+        "normalise": scored.protocol.normalise,
+        "eta": choice.eta,
+        "eta_chosen": choice.how,
+        "eta_criterion": choice.auc,
+        **measure(scored, choice.eta, settings),
+    }
+    if len(names) > 1 and result["micro_auc"] is not None:
+        tuned = fusion.best(
+            names, scored.truth, scored.labelled(scored.omegas), "tuned-on-test", settings.steps
+        )
+        result["tuned_on_test"] = {"eta": tuned.eta, "micro_auc": tuned.auc}
+    return result
