@@ -1,0 +1,213 @@
+"""The fields of a manifest file, and what may stand in them.
+
+``data_manifests/README.md`` explains them with examples.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.errors import ConfigurationError
+from pipeline.groundtruth import LABEL_FORMATS, PIXEL_FORMATS
+from pipeline.patterns import check_relative
+from pipeline.schema import build, load_yaml
+
+FOLDER = Path(__file__).resolve().parents[1] / "data_manifests"
+"""Where the manifests of this project lie."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthSpec:
+    """Where one kind of ground truth lies and in which format."""
+
+    format: str
+    """See :mod:`pipeline.groundtruth`."""
+    path: str = ""
+    """Path below the data folder, filled with the fields of the video's pattern."""
+    variable: str = "volLabel"
+    """Name of the variable in a ``.mat`` file."""
+    first_frame: int = 0
+    """Number of a video's first frame in ``csv_intervals``: 0 or 1."""
+    past_end: str = "error"
+    """``clamp`` accepts intervals that end after the video."""
+    images: str = ""
+    """For ``tracks``: path of the maps of object ids, with ``{frame:04}``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Videos that lie and are labelled alike."""
+
+    videos: str
+    """Pattern of the video files, or of folders of images if it ends in ``/``."""
+    name: str = "{name}"
+    """The video's name, from the fields of the pattern."""
+    names: str = ""
+    """A text file beside the manifest with the names that belong to this group."""
+    scene: str = ""
+    """Template of the name in which ``{scene}`` is the camera."""
+    labels: tuple[TruthSpec, ...] = ()
+    """Frame labels; of several, the first that is there counts."""
+    pixels: tuple[TruthSpec, ...] = ()
+    """Pixel masks; likewise."""
+    unlabelled: str = "error"
+    """``allowed``: no ground truth need be there."""
+    optional: bool = False
+    """Whether there may be no such videos at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """Counts that a complete download has."""
+
+    videos: int | None = None
+    frames: int | None = None
+    anomalous: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One way in which the files of a data set lie."""
+
+    name: str
+    splits: dict[str, tuple[Group, ...]]
+    expected: dict[str, Expected] = field(default_factory=dict)
+    """Overrides the manifest's own, split by split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """A file of the download."""
+
+    url: str
+    sha256: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a data set comes from, and on which terms."""
+
+    address: str = ""
+    licence: str = ""
+    citation: str = ""
+    instructions: str = ""
+    files: tuple[SourceFile, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What belongs to the data set rather than to a stage or a method."""
+
+    flow_scale: float = 10.0
+    """Speed (px/frame at 256 x 256) at which flow as shown to A^t is full."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestFile:
+    """The fields of a manifest file."""
+
+    name: str
+    layouts: tuple[Layout, ...]
+    title: str = ""
+    evaluate: str = "test"
+    frame_count: str = "strict"
+    fps: float | None = None
+    roots: tuple[str, ...] = (".",)
+    settings: Settings = field(default_factory=Settings)
+    expected: dict[str, Expected] = field(default_factory=dict)
+    source: Source = field(default_factory=Source)
+
+
+def manifest_path(path_or_name: str | Path) -> Path:
+    """Return the path of a manifest named by data set or by path.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such data set.
+    """
+    text = str(path_or_name)
+    if "/" in text or text.endswith((".yaml", ".yml")):
+        return Path(text)
+    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    if text not in known:
+        near = difflib.get_close_matches(text, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise ConfigurationError(
+            f"data set {text[:80]!r} is not known; {hint} "
+            "A manifest of your own is named by its path"
+        )
+    return FOLDER / f"{text}.yaml"
+
+
+def read_manifest(path_or_name: str | Path) -> ManifestFile:
+    """Read and check a manifest file, without looking for its videos.
+
+    Raises
+    ------
+    ConfigurationError
+        A field is unknown, missing, of the wrong type or has no sensible value.
+    """
+    path = manifest_path(path_or_name)
+    manifest = build(ManifestFile, load_yaml(path), str(path))
+    _check(manifest, str(path))
+    return manifest
+
+
+def _check(manifest: ManifestFile, where: str) -> None:
+    _one_of(manifest.frame_count, ("strict", "decoded"), f"{where}: frame_count")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", manifest.name):
+        raise ConfigurationError(
+            f"{where}: name: {manifest.name[:80]!r} is used in paths; write letters, digits, . _ -"
+        )
+    if manifest.settings.flow_scale <= 0 or (manifest.fps is not None and manifest.fps <= 0):
+        raise ConfigurationError(f"{where}: fps and flow_scale must be above 0")
+    for root in manifest.roots:
+        check_relative(root, f"{where}: roots")
+    for layout in manifest.layouts:
+        here = f"{where}: layout {layout.name!r}"
+        for split in ("train", manifest.evaluate):
+            if split not in layout.splits:
+                raise ConfigurationError(f"{here}: has no split {split!r}")
+        for name in {*layout.expected, *manifest.expected} - set(layout.splits):
+            raise ConfigurationError(f"{here}: expected: there is no split {name!r}")
+        for split, groups in layout.splits.items():
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", split):
+                raise ConfigurationError(
+                    f"{here}: split {split[:80]!r}: write letters, digits, _ -"
+                )
+            for group in groups:
+                _check_group(group, f"{here}: {split}", split)
+
+
+def _check_group(group: Group, where: str, split: str) -> None:
+    check_relative(group.videos, f"{where}: videos")
+    _one_of(group.unlabelled, ("error", "allowed"), f"{where}: unlabelled")
+    if group.names:
+        check_relative(group.names, f"{where}: names")
+    if split == "train" and (group.labels or group.pixels):
+        raise ConfigurationError(f"{where}: training videos are normal and take no ground truth")
+    for kind, specs, formats in (
+        ("labels", group.labels, LABEL_FORMATS),
+        ("pixels", group.pixels, PIXEL_FORMATS),
+    ):
+        for spec in specs:
+            here = f"{where}: {kind}"
+            _one_of(spec.format, formats, f"{here}: format")
+            _one_of(spec.past_end, ("error", "clamp"), f"{here}: past_end")
+            _one_of(spec.first_frame, (0, 1), f"{here}: first_frame")
+            if spec.format != "normal":
+                check_relative(spec.path, f"{here}: path")
+            if kind == "pixels" and spec.format == "tracks":
+                check_relative(spec.images, f"{here}: images")
+
+
+def _one_of(value: object, known: tuple[object, ...], where: str) -> None:
+    if value not in known:
+        near = difflib.get_close_matches(str(value)[:100], [str(item) for item in known], n=1)
+        hint = f"did you mean {near[0]}?" if near else "it is none of those"
+        raise ConfigurationError(f"{where}: {value!r} is not one of {known}; {hint}")
