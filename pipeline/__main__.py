@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from pipeline.errors import run_main
+import sys
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
+
+from pipeline.errors import ConfigurationError, run_main
+
+
+class Parser(ArgumentParser):
+    """Says in one line what is wrong with a command line, without the list of all options."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
+        """Print the message and where help is, and exit as for any wrong setting."""
+        program = self.prog.replace(" [options]", "")
+        print(f"error: {message}\n{program} --help explains every option", file=sys.stderr)
+        sys.exit(ConfigurationError.exit_status)
 
 
 def main() -> int | None:
     """Parse the command line and run the chosen command."""
-    from jsonargparse import auto_cli, set_parsing_settings
-
     from pipeline import commands, tools
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -23,6 +36,7 @@ def main() -> int | None:
             "demo": tools.demo,
         },
         as_positional=True,
+        parser_class=Parser,
         prog="python -m pipeline",
         description=__doc__,
     )
