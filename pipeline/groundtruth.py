@@ -41,7 +41,7 @@ PIXEL_FORMATS = ("npy", "mat_volume", "mask_images", "tracks", "normal")
 
 @dataclass(frozen=True)
 class Sibling:
-    """A video of the same group, where a label file speaks of all of them."""
+    """A video of the same split, where a label file speaks of all of them."""
 
     name: str
     path: Path
@@ -82,7 +82,7 @@ class TruthFile:
         For ``tracks``: path of the maps of object ids below ``root``, a template of
         ``fields`` and ``frame``.
     video, place, siblings
-        The video's bare name, its place in the group and the group, for shared files.
+        The video's bare name, its place in the split and the split, for shared files.
     """
 
     format: str

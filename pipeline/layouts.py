@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pipeline.errors import ConfigurationError, DataError
@@ -117,7 +118,14 @@ def _manifest(
     videos: list[Video] = []
     for found in groups:
         if found.names:
-            videos += _videos(manifest, path, root, found, notes)
+            siblings = _siblings(
+                manifest, [other for other in groups if other.split == found.split]
+            )
+            videos += _videos(manifest, path, root, found, siblings, notes)
+    if not any(video.split == "train" for video in videos):
+        patterns = " and ".join(found.group.videos for found in groups if found.split == "train")
+        raise DataError(f"{root}: no training videos at {patterns}; put normal videos there")
+    _check_apart(videos)
     expected: dict[str, Expected] = {**manifest.expected, **layout.expected}
     for split in layout.splits:
         names = [video.name for video in videos if video.split == split]
@@ -128,9 +136,6 @@ def _manifest(
                 f"download has {wanted}; get what is missing, or take a copy of {path} without "
                 "`expected`"
             )
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise DataError(f"{root}: two videos are named {min(twice)!r}; rename one of them")
         notes.append(f"{split}: {len(names)} videos")
     return Manifest(
         name=manifest.name,
@@ -147,30 +152,58 @@ def _manifest(
     )
 
 
+def _check_apart(videos: Sequence[Video]) -> None:
+    """Raise a DataError if one video is in two splits: nothing tested may be trained on."""
+    seen: dict[Path, str] = {}
+    for video in videos:
+        other = seen.setdefault(video.path.resolve(), video.name)
+        if other != video.name:
+            raise DataError(
+                f"{video.path}: is both {other} and {video.name}; keep each video in one place"
+            )
+
+
+def _siblings(manifest: ManifestFile, groups: Sequence[FoundGroup]) -> tuple[Sibling, ...]:
+    """Return all videos of a split in natural order, as label files count them."""
+    siblings = [
+        Sibling(name, match.path, found.group.videos.endswith("/"), manifest.frame_count)
+        for found in groups
+        for name, match in zip(found.names, found.matches, strict=True)
+    ]
+    siblings.sort(key=lambda sibling: natural(sibling.name))
+    for first, second in pairwise(siblings):
+        if first.name == second.name:
+            raise DataError(
+                f"{second.path}: has the name {second.name!r}, as has {first.path}; rename one"
+            )
+    return tuple(siblings)
+
+
 def _videos(
-    manifest: ManifestFile, path: Path, root: Path, found: FoundGroup, notes: list[str]
+    manifest: ManifestFile,
+    path: Path,
+    root: Path,
+    found: FoundGroup,
+    siblings: tuple[Sibling, ...],
+    notes: list[str],
 ) -> list[Video]:
     group, images = found.group, found.group.videos.endswith("/")
     where = f"{path}: {found.split}"
-    siblings = tuple(
-        Sibling(name, match.path, images, manifest.frame_count)
-        for name, match in zip(found.names, found.matches, strict=True)
-    )
     truths = _truths(root, found, siblings, where, notes)
     return [
         Video(
-            name=f"{found.split}/{sibling.name}",
+            name=f"{found.split}/{name}",
             split=found.split,
-            path=sibling.path,
+            path=match.path,
             images=images,
-            scene=extract(group.scene, sibling.name, "scene", f"{where}: scene")
+            scene=extract(group.scene, name, "scene", f"{where}: scene")
             if group.scene
             else match.fields.get("scene", ""),
             fps=manifest.fps if images else None,
             frame_count=manifest.frame_count,
             source=truth,
         )
-        for sibling, match, truth in zip(siblings, found.matches, truths, strict=True)
+        for name, match, truth in zip(found.names, found.matches, truths, strict=True)
     ]
 
 
@@ -191,10 +224,10 @@ def _truths(
             )
         if specs:
             notes.append(f"{found.split}: no ground truth found, so no AUC")
-        return [None] * len(siblings)
+        return [None] * len(found.names)
     if pixels is None:
         notes.append(f"{found.split}: no pixel masks, so no RBDC and TBDC")
-    nothing = [None] * len(siblings)
+    nothing = [None] * len(found.names)
     return [
         VideoTruth(labels=one, pixels=other)
         for one, other in zip(labels or nothing, pixels or nothing, strict=True)
@@ -206,7 +239,7 @@ def _fields(found: FoundGroup, place: int) -> dict[str, str]:
 
 
 SHARED = ("npy_concatenated", "csv_intervals", "matlab_ranges")
-"""Formats in which one file speaks of all videos of its group."""
+"""Formats in which one file speaks of all videos of its split."""
 
 
 def _first_there(
@@ -217,9 +250,10 @@ def _first_there(
     where: str,
 ) -> list[TruthFile] | None:
     """Return the files of the first spec of which any is there; the others must be there too."""
+    places = {sibling.name: place for place, sibling in enumerate(siblings)}
     for spec in specs:
         files = []
-        for place, sibling in enumerate(siblings):
+        for place, name in enumerate(found.names):
             fields = _fields(found, place)
             text = fill(spec.path, fields, f"{where}: path: ")
             if text:
@@ -236,8 +270,8 @@ def _first_there(
                     images=spec.images,
                     root=root,
                     fields=tuple(fields.items()),
-                    video=sibling.name,
-                    place=place,
+                    video=name,
+                    place=places[name],
                     siblings=siblings if spec.format in SHARED else (),
                 )
             )

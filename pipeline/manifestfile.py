@@ -154,11 +154,12 @@ def read_manifest(path_or_name: str | Path) -> ManifestFile:
     """
     path = manifest_path(path_or_name)
     manifest = build(ManifestFile, load_yaml(path), str(path))
-    _check(manifest, str(path))
+    check(manifest, str(path))
     return manifest
 
 
-def _check(manifest: ManifestFile, where: str) -> None:
+def check(manifest: ManifestFile, where: str) -> None:
+    """Raise a ConfigurationError for values that fit their type but make no sense."""
     _one_of(manifest.frame_count, ("strict", "decoded"), f"{where}: frame_count")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", manifest.name):
         raise ConfigurationError(

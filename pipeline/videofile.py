@@ -27,6 +27,9 @@ VIDEO_SUFFIXES = (
     ".m2ts", ".flv", ".3gp", ".ogv",
 )  # fmt: skip
 
+COUNTED = (".mp4", ".mov", ".m4v", ".3gp", ".avi")
+"""Containers that count their frames; of others the count is estimated from the duration."""
+
 REENCODE = "copy it again, or re-encode it: ffmpeg -i IN -c:v libx264 OUT.mp4"
 
 
@@ -121,7 +124,7 @@ def count_file(path: Path, frame_count: str, _stamp: tuple[int, int]) -> int:
     """Return the number of frames, from the header if ``strict``; remembered by its stamp."""
     reader = FileReader(path)
     declared = int(reader.property(cv2.CAP_PROP_FRAME_COUNT))
-    if frame_count == "strict" and declared > 0:
+    if frame_count == "strict" and declared > 0 and path.suffix.lower() in COUNTED:
         return declared  # probe() raises if this is not what decodes
     frames = 0
     while reader.capture.grab():
@@ -138,13 +141,20 @@ def probe_file(path: Path, frame_count: str) -> tuple[int, tuple[int, int], floa
         pass
     if reader.shape is None:
         raise DataError(f"{path}: not one frame decodes; {REENCODE}")
-    if frame_count == "strict" and 0 < declared != reader.position:
-        raise DataError(
-            f"{path}: its header says {declared} frames, {reader.position} decode: it is truncated "
-            f"or damaged; {REENCODE}. If what decodes is all there is, set `frame_count: decoded` "
-            "in the manifest"
-        )
+    if frame_count == "strict":
+        _check_count(path, declared, reader.position)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     size = (reader.shape[0], reader.shape[1])
     return reader.position, size, fps if 0 < fps <= 1000 else None, digest
+
+
+def _check_count(path: Path, declared: int, decoded: int) -> None:
+    """Raise a DataError where the header's count shows that frames are missing."""
+    slack = 0 if path.suffix.lower() in COUNTED else 2 + declared // 50
+    if declared > 0 and abs(declared - decoded) > slack:
+        raise DataError(
+            f"{path}: its header says {declared} frames, {decoded} decode: it is truncated "
+            f"or damaged; {REENCODE}. If what decodes is all there is, set `frame_count: decoded` "
+            "in the manifest"
+        )
