@@ -18,8 +18,6 @@ Exit status: 0 trained (or trained already), 1 the loss is not finite, 2 a wrong
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
 import sys
 from argparse import RawDescriptionHelpFormatter
 from dataclasses import fields
@@ -119,6 +117,7 @@ def build_parser(network: str | None = None) -> ArgumentParser:
     network
         Whose section of presets ``autoencoder`` takes.
     """
+    from training.inpainter_settings import InpainterTraining
     from training.settings import AutoencoderTraining, DiscriminatorTraining
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -139,14 +138,9 @@ def build_parser(network: str | None = None) -> ArgumentParser:
     _add_training(discriminator, DiscriminatorTraining)
     commands.add_subcommand("discriminator", discriminator)
 
-    if importlib.util.find_spec("training.inpainter"):
-        from training.inpainter import train_inpainter
-
-        inpainter = _command(
-            "inpainter", text="Train the project's own latent diffusion inpainter."
-        )
-        inpainter.add_function_arguments(train_inpainter)
-        commands.add_subcommand("inpainter", inpainter)
+    inpainter = _command("inpainter", text="Train the project's own latent diffusion inpainter.")
+    _add_training(inpainter, InpainterTraining)
+    commands.add_subcommand("inpainter", inpainter)
     return parser
 
 
@@ -172,6 +166,7 @@ def _add_training(command: ArgumentParser, settings: type) -> None:
 
 def main() -> None:
     """Parse the command line and train."""
+    from training.inpainter_settings import InpainterTraining
     from training.settings import AutoencoderTraining, DiscriminatorTraining, RunSettings
 
     arguments = sys.argv[1:]
@@ -195,8 +190,7 @@ def main() -> None:
     else:
         from training.inpainter import train_inpainter
 
-        names = inspect.signature(train_inpainter).parameters
-        train_inpainter(**{name: given[name] for name in names})
+        train_inpainter(*folders, _pick(InpainterTraining, given), _pick(RunSettings, given), **how)
 
 
 def _pick(settings: type[Settings], given: Namespace) -> Settings:

@@ -17,6 +17,7 @@ import torch
 from pipeline.atomic import canonical
 from pipeline.errors import ConfigurationError
 from pipeline.reader import Dataset, VideoInfo
+from training.inpainter_settings import InpainterTraining
 from training.settings import AutoencoderTraining, DiscriminatorTraining
 
 FORMAT = 1
@@ -24,7 +25,7 @@ FORMAT = 1
 
 def make_recipe(
     kind: str,
-    settings: AutoencoderTraining | DiscriminatorTraining,
+    settings: AutoencoderTraining | DiscriminatorTraining | InpainterTraining,
     architecture: Any,
     dataset: Dataset,
     stages: tuple[str, ...],
@@ -37,7 +38,7 @@ def make_recipe(
     Parameters
     ----------
     kind
-        ``spatial``, ``temporal`` or ``discriminator``.
+        ``spatial``, ``temporal``, ``discriminator`` or ``inpainter``.
     settings, architecture
         Dataclasses: what decides the weights, and the network's own.
     stages
