@@ -201,7 +201,7 @@ def csv_intervals(
             continue
         named = _bare(cells[0])
         if named not in videos:
-            near = difflib.get_close_matches(named[:200], videos, n=1)
+            near = difflib.get_close_matches(named[:200], videos, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(videos)[:200]}"
             raise DataError(f"{path}: row {number}: the split has no video {cells[0][:80]!r}{hint}")
         numbers = [cell for cell in cells[1:] if cell]

@@ -102,7 +102,8 @@ def new_manifest(
     facts, loose = _probe(manifest.videos)
     if loose:
         content["frame_count"] = "decoded"
-    findings = (*_findings(manifest, facts, labels is not None), *loose)
+    left = [line for path in given[:2] for line in _left_out(path, {labels, normal, test})]
+    findings = (*_findings(manifest, facts, labels is not None), *left, *loose)
     commands = (f"make {name} DATA={_quoted(data)} PRESET=quick",)
     return NewManifest(_text(content, findings, commands), data, findings, commands)
 
@@ -176,6 +177,22 @@ def _groups(path: Path, data: Path) -> list[dict[str, Any]]:
             f"images ({', '.join(IMAGE_SUFFIXES)}); check NORMAL and TEST"
         )
     return groups
+
+
+def _left_out(path: Path, known: set[Path | None]) -> list[str]:
+    """Say which entries of a folder are neither videos nor folders of images."""
+    if path.is_file() or _has(path, IMAGE_SUFFIXES):
+        return []
+    named = {other.absolute() for other in known if other is not None}
+    left = [
+        child.name
+        for child in _list(path)
+        if child not in named
+        and child.suffix.lower() not in VIDEO_SUFFIXES
+        and not (child.is_dir() and _has(child, IMAGE_SUFFIXES))
+    ]
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    return [f"left out of {path}: {', '.join(left[:3])}{more}"] if left else []
 
 
 def _truth(path: Path, data: Path) -> dict[str, Any]:

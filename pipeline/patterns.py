@@ -4,8 +4,8 @@ A pattern is a relative path whose parts may hold fields. In a path that is look
 ``{name}`` stands for one or more characters but ``/``, ``{name:d}`` for digits alone; a
 field that occurs twice is the same text in both places; ``{video}`` after a dot is any
 suffix of a video file; a pattern that ends in ``/`` means folders. In a path that is
-filled in, ``{name}`` is replaced, ``{name:int}`` without leading zeros, ``{name:04}`` with
-at least four digits.
+filled in, ``{name}`` is replaced; where it is a number, ``{name:int}`` by it without leading
+zeros and ``{name:04}`` with at least four digits.
 """
 
 from __future__ import annotations
@@ -157,10 +157,10 @@ def fill(template: str, fields: Mapping[str, str], where: str = "") -> str:
             known = ", ".join(fields)
             raise ConfigurationError(f"{where}{template}: no field {name!r}; there are {known}")
         text = fields[name]
-        if kind is None:
+        if kind is not None and not re.fullmatch("int|d|0[0-9]", kind):
+            raise ConfigurationError(f"{where}{template}: {field[0]}: use :int or :04")
+        if kind is None or not re.fullmatch("[0-9]{1,18}", text):
             return text
-        if not re.fullmatch("[0-9]{1,18}", text) or not re.fullmatch("int|d|0[0-9]", kind):
-            raise ConfigurationError(f"{where}{template}: {field[0]}: {text!r} is no number")
         return str(int(text)) if kind in ("int", "d") else str(int(text)).zfill(int(kind))
 
     return FIELD.sub(value, template)

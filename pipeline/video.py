@@ -107,7 +107,8 @@ class Video:
         Raises
         ------
         DataError
-            A frame is missing, damaged or of another size.
+            A frame is missing, damaged or of another size (image folders; of a file whose
+            size changes inside, OpenCV scales every frame to the size in the header).
         ValueError
             ``wanted`` does not count up by one from 0 or more.
         """
