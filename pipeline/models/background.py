@@ -18,6 +18,8 @@ import numpy as np
 
 #: Share of a pixel's Gaussians that is background: the dominant one.
 BACKGROUND_RATIO = 0.1
+#: Share of the light that reaches the ground in the darkest cast shadow.
+DARKEST_SHADOW = 0.4
 
 
 def spans(frames: int, span: int) -> list[range]:
@@ -51,11 +53,12 @@ def background_image(images: Iterable[np.ndarray]) -> np.ndarray:
     model.setBackgroundRatio(BACKGROUND_RATIO)
     for image in images:
         model.apply(image)
-    # Single pixels where somebody stood most of the time are taken from their neighbours.
-    return cv2.medianBlur(model.getBackgroundImage(), 3).astype(np.float32)
+    return model.getBackgroundImage().astype(np.float32)
 
 
-def foreground(image: np.ndarray, background: np.ndarray, threshold: float) -> np.ndarray:
+def foreground(
+    image: np.ndarray, background: np.ndarray, threshold: float, shadows: bool = True
+) -> np.ndarray:
     """Return where a frame differs from the background.
 
     Parameters
@@ -68,6 +71,9 @@ def foreground(image: np.ndarray, background: np.ndarray, threshold: float) -> n
         Least difference in grey levels, of the channel that differs most, after a 3x3
         Gaussian against sensor noise. The light's slow change is taken out first, as
         the median of image / background.
+    shadows
+        False leaves out what is only a darker background of the same colour (Horprasert
+        et al. 1999), which in grey video is dark clothes as well.
 
     Returns
     -------
@@ -77,13 +83,23 @@ def foreground(image: np.ndarray, background: np.ndarray, threshold: float) -> n
     """
     import cv2
 
-    frame = image.astype(np.float32)
-    light = float(np.median(frame / np.maximum(background, 1.0)))
-    difference = cv2.GaussianBlur(np.abs(frame - light * background).max(axis=2), (3, 3), 0)
-    mask = (difference > threshold).astype(np.uint8)
+    light = float(np.median(image / np.maximum(background, 1.0)))
+    expected = cv2.GaussianBlur(light * background, (3, 3), 0)
+    frame = cv2.GaussianBlur(image.astype(np.float32), (3, 3), 0)
+    found = np.abs(frame - expected).max(axis=2) > threshold
+    if not shadows:
+        found &= ~_shadow(frame, expected, threshold)
+    mask = found.astype(np.uint8)
     ellipse = cv2.MORPH_ELLIPSE
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(ellipse, (3, 3)))
     return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, cv2.getStructuringElement(ellipse, (3, 7)))
+
+
+def _shadow(frame: np.ndarray, expected: np.ndarray, threshold: float) -> np.ndarray:
+    """Tell where a frame is its background scaled down, to within half the threshold."""
+    bright = (frame * expected).sum(axis=2) / np.maximum((expected**2).sum(axis=2), 1.0)
+    colour = np.abs(frame - bright[..., None] * expected).max(axis=2)
+    return (bright > DARKEST_SHADOW) & (bright < 1.0) & (colour < threshold / 2)
 
 
 def components(mask: np.ndarray, min_area: float) -> tuple[np.ndarray, int]:

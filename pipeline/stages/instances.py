@@ -38,6 +38,8 @@ class Instances(Stage):
     """Smaller instances are dropped; a share of the frame."""
     threshold: float = 18.0
     """background: least difference from the background, grey levels in (0, 255)."""
+    shadows: Literal["keep", "drop"] = "keep"
+    """background: whether cast shadows belong to objects. ``drop`` needs video in colour."""
     samples: int = 100
     """background: frames, evenly spaced over a span, from which the background is learned."""
     span: int = 4500
@@ -53,6 +55,10 @@ class Instances(Stage):
         if self.engine not in ("background", "segmentation"):
             raise ConfigurationError(
                 f"instances.engine: {self.engine!r} is neither background nor segmentation"
+            )
+        if self.shadows not in ("keep", "drop"):
+            raise ConfigurationError(
+                f"instances.shadows: {self.shadows!r} is neither keep nor drop"
             )
         _check_range("min_area", self.min_area, 0.0, 1.0)
         _check_range("threshold", self.threshold, 0.0, 255.0)
@@ -99,7 +105,7 @@ class Instances(Stage):
         """Return the settings that matter to the engine; a model's path never does."""
         unused = {
             "background": ("model", "classes", "score"),
-            "segmentation": ("threshold", "samples", "span"),
+            "segmentation": ("threshold", "shadows", "samples", "span"),
         }[self.engine]
         kept = {k: v for k, v in super().settings().items() if k not in unused}
         if "model" in kept and not is_hub(self.model):
@@ -127,7 +133,7 @@ class Instances(Stage):
             numbers = background.sample_frames(span, self.samples)
             still = background.background_image(images[number] for number in numbers)
             for image in images[wanted.start : wanted.stop]:
-                mask = background.foreground(image, still, self.threshold)
+                mask = background.foreground(image, still, self.threshold, self.shadows == "keep")
                 found.append(background.components(mask, self.min_area))
         return found
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, DataError
 from pipeline.models.lama_masks import random_mask, rules_of
 from pipeline.stage import Array, Job, Stage
 
@@ -106,10 +106,10 @@ def bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
 
     Raises
     ------
-    ConfigurationError
+    DataError
         If the mask is all 0.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
-        raise ConfigurationError("a mask is all 0: there is no hole to fill")
+        raise DataError("a mask is all 0: there is no hole to fill")
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
