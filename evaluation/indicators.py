@@ -202,9 +202,9 @@ def reconstruction_errors(
     read: Callable[[int, int], np.ndarray], frames: int, trained: Trained, settings: Scoring
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return each frame's mean squared error (N,) float64 and its map (N, h, h) float16."""
-    from evaluation.windows import all_windows
+    from evaluation.sliding import score_video as score_windows
 
-    return all_windows(
+    return score_windows(
         trained.network,
         read,
         frames,

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 
 def window_errors(
-    network: nn.Module, clips: Tensor, precision: str = "fp32", maps: int = 0
+    network: nn.Module,
+    clips: Tensor,
+    precision: str = "fp32",
+    maps: int = 0,
+    positions: slice = slice(POSITION, POSITION + 1),
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Reconstruct windows and return the error of the 9th frame of each.
+    """Reconstruct windows and return the error of the 9th frame of each, or of several.
 
     Parameters
     ----------
@@ -32,29 +36,44 @@ def window_errors(
         ``fp32`` or ``bf16`` (autocast).
     maps
         Side in cells of the error maps; 0 for none.
+    positions
+        Places in the window, k of them.
+
+    Returns
+    -------
+    errors, maps
+        As :func:`pixel_errors`, of B·k frames, window by window.
+    """
+    import torch
+
+    clips = clips.to(next(network.parameters()).device)
+    with (
+        torch.inference_mode(),
+        torch.autocast(clips.device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        output = network(clips)[:, :, positions].float().movedim(2, 1).flatten(0, 1)
+        return pixel_errors(output, clips[:, :, positions].movedim(2, 1).flatten(0, 1), maps)
+
+
+def pixel_errors(
+    output: Tensor, target: Tensor, maps: int = 0
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Squared error of frames (n, 3, H, W).
 
     Returns
     -------
     errors : ndarray
-        (B,) float64, squared error, mean over channels and pixels.
+        (n,) float64, mean over channels and pixels.
     maps : ndarray or None
-        (B, maps, maps) float16, squared error, mean over channels and each cell's pixels.
+        (n, maps, maps) float16, mean over channels and each cell's pixels.
     """
-    import torch
     from torch.nn import functional as F
 
-    device = next(network.parameters()).device
-    clips = clips.to(device)
-    with (
-        torch.inference_mode(),
-        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
-    ):
-        output = network(clips)[:, :, POSITION].float()
-        pixels = (output - clips[:, :, POSITION]).square().mean(1)
-        errors = pixels.double().mean((1, 2)).cpu().numpy()
-        if not maps:
-            return errors, None
-        cells = F.adaptive_avg_pool2d(pixels[:, None], maps)[:, 0]
+    pixels = (output - target).square().mean(1)
+    errors = pixels.double().mean((1, 2)).cpu().numpy()
+    if not maps:
+        return errors, None
+    cells = F.adaptive_avg_pool2d(pixels[:, None], maps)[:, 0]
     return errors, cells.cpu().numpy().astype(np.float16)
 
 
