@@ -1,9 +1,9 @@
-"""``python -m training``: shards to trained networks. ``--help`` after any command explains it.
+r"""``python -m training``: shards to trained networks. ``--help`` after any command explains it.
 
 Settings come from YAML presets and from the command line; the later one wins:
 
-    python -m training autoencoder --network spatial --config training/presets/quick.yaml \\
-        --config training/methods/unified.yaml --shards runs/ped2/quick/shards.json \\
+    python -m training autoencoder --network spatial --config training/presets/quick.yaml \
+        --config training/methods/unified.yaml --shards runs/ped2/quick/shards.json \
         --out runs/ped2/quick/unified-seed0/spatial --seed 0 --batch 8
 
 A preset has sections: ``run`` (how the work is carried out), ``autoencoder`` (both networks),
@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import sys
 from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from jsonargparse import (
@@ -34,8 +35,6 @@ from jsonargparse import (
 )
 
 from pipeline.errors import ConfigurationError, run_main
-
-Settings = TypeVar("Settings")
 
 SECTIONS = ("run", "autoencoder", "spatial", "temporal", "discriminator", "inpainter")
 
@@ -117,9 +116,6 @@ def build_parser(network: str | None = None) -> ArgumentParser:
     network
         Whose section of presets ``autoencoder`` takes.
     """
-    from training.inpainter_settings import InpainterTraining
-    from training.settings import AutoencoderTraining, DiscriminatorTraining
-
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
         prog="python -m training",
@@ -129,31 +125,46 @@ def build_parser(network: str | None = None) -> ArgumentParser:
     )
     commands = parser.add_subcommands(dest="command")
 
-    narrow = ("autoencoder", network) if network else ("autoencoder",)
-    autoencoder = _command(*narrow, text="Train A^s, A^t or a peer's autoencoder.")
-    _add_training(autoencoder, AutoencoderTraining)
-    commands.add_subcommand("autoencoder", autoencoder)
-
-    discriminator = _command("discriminator", text="Train D on features of normal and PA frames.")
-    _add_training(discriminator, DiscriminatorTraining)
-    commands.add_subcommand("discriminator", discriminator)
-
-    inpainter = _command("inpainter", text="Train the project's own latent diffusion inpainter.")
-    _add_training(inpainter, InpainterTraining)
-    commands.add_subcommand("inpainter", inpainter)
+    for name, (settings, _, text) in commands_by_name().items():
+        command = CommandParser(description=text, allow_abbrev=False)
+        narrow = (network,) if name == "autoencoder" and network else ()
+        command.sections = ("run", name, *narrow)
+        _add_arguments(command, settings)
+        commands.add_subcommand(name, command)
     return parser
 
 
-def _command(*sections: str, text: str) -> CommandParser:
-    command = CommandParser(description=text, allow_abbrev=False)
-    command.sections = ("run", *sections)
-    command.add_argument("--config", action=PresetFile, help="a preset or a method (YAML)")
-    return command
+def commands_by_name() -> dict[str, tuple[type, Callable[..., Any], str]]:
+    """Return each command's settings, what it calls, and what it does."""
+    from training.discriminator_loop import train_discriminator
+    from training.inpainter import train_inpainter
+    from training.inpainter_settings import InpainterTraining
+    from training.loop import train_autoencoder
+    from training.settings import AutoencoderTraining, DiscriminatorTraining
+
+    return {
+        "autoencoder": (
+            AutoencoderTraining,
+            train_autoencoder,
+            "Train A^s, A^t or a peer's autoencoder.",
+        ),
+        "discriminator": (
+            DiscriminatorTraining,
+            train_discriminator,
+            "Train D on normal and inpainted frames.",
+        ),
+        "inpainter": (
+            InpainterTraining,
+            train_inpainter,
+            "Train the project's own latent diffusion inpainter.",
+        ),
+    }
 
 
-def _add_training(command: ArgumentParser, settings: type) -> None:
+def _add_arguments(command: ArgumentParser, settings: type) -> None:
     from training.settings import RunSettings
 
+    command.add_argument("--config", action=PresetFile, help="a preset or a method (YAML)")
     command.add_argument("--shards", type=Path, required=True, help="shards.json of a pipeline run")
     command.add_argument("--out", type=Path, required=True, help="folder of this training")
     command.add_argument(
@@ -166,36 +177,26 @@ def _add_training(command: ArgumentParser, settings: type) -> None:
 
 def main() -> None:
     """Parse the command line and train."""
-    from training.inpainter_settings import InpainterTraining
-    from training.settings import AutoencoderTraining, DiscriminatorTraining, RunSettings
+    from training.settings import RunSettings
 
     arguments = sys.argv[1:]
     parser = build_parser(option(arguments, "--network"))
     parsed = parser.instantiate(parser.parse_args(arguments))
     given = parsed[parsed.command]
-    folders = (given.get("shards"), given.get("out"))
-    how = {"resume": given.get("resume"), "overwrite": given.get("overwrite")}
-    if parsed.command == "autoencoder":
-        from training.loop import train_autoencoder
-
-        train_autoencoder(
-            *folders, _pick(AutoencoderTraining, given), _pick(RunSettings, given), **how
-        )
-    elif parsed.command == "discriminator":
-        from training.discriminator_loop import train_discriminator
-
-        train_discriminator(
-            *folders, _pick(DiscriminatorTraining, given), _pick(RunSettings, given), **how
-        )
-    else:
-        from training.inpainter import train_inpainter
-
-        train_inpainter(*folders, _pick(InpainterTraining, given), _pick(RunSettings, given), **how)
+    settings, train, _ = commands_by_name()[parsed.command]
+    train(
+        given.shards,
+        given.out,
+        _pick(settings, given),
+        _pick(RunSettings, given),
+        resume=given.resume,
+        overwrite=given.overwrite,
+    )
 
 
-def _pick(settings: type[Settings], given: Namespace) -> Settings:
+def _pick(settings: type, given: Namespace) -> Any:
     """Make a dataclass of the arguments that are its fields."""
-    return settings(**{field.name: given[field.name] for field in fields(settings)})  # type: ignore[arg-type]
+    return settings(**{field.name: given[field.name] for field in fields(settings)})
 
 
 def option(arguments: list[str], name: str) -> str | None:

@@ -6,7 +6,7 @@ follows from (seed, epoch, video, first frame) alone, never from which worker re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,7 +176,7 @@ def load_steps(
         pin_memory=pin,
         generator=torch.Generator(),  # keeps the global generator, which a checkpoint holds, still
     )
-    batches = iter(loader)
+    batches = _without_opencv_threads(lambda: iter(loader))
     while True:
         try:
             batch = next(batches)
@@ -198,11 +198,24 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _start_worker(worker: int) -> None:
-    """Leave Ctrl-C to the main process, which stops its workers, and the cores to it too."""
-    import signal
+def _without_opencv_threads(fork: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """Call what forks workers while OpenCV has one thread.
 
+    A pool of threads does not survive a fork: a worker that inherits one waits for ever in
+    its first ``cv2.resize``.
+    """
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
+    try:
+        return fork()
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _start_worker(worker: int) -> None:
+    """Leave Ctrl-C to the main process, which stops its workers."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
