@@ -92,11 +92,12 @@ def regions(run: Run, scores: RunScores, settings: Fusing) -> dict[str, Any]:
     for name in ("spatial", "temporal"):
         if name not in run.networks or not videos:
             continue
-        maps = [scores.load(video.name, maps=True).values.get(f"{name}_map") for video in videos]
-        if any(one is None for one in maps):
+        raw = [scores.load(video.name, maps=True).values.get(f"{name}_map") for video in videos]
+        if any(one is None for one in raw):
             result[name] = {"undefined": "no error maps were saved; set scoring.maps above 0"}
             continue
-        pooled = np.concatenate([one[:, ::4, ::4].ravel() for one in maps if one is not None])
+        maps = [smoothed(one, settings.region_window) for one in raw if one is not None]
+        pooled = np.concatenate([one[:, ::4, ::4].ravel() for one in maps])
         thresholds = np.unique(np.quantile(pooled, 1 - np.geomspace(1e-5, 0.5, settings.regions)))
         masks = (run.dataset.arrays("labels", video.name)["pixel_mask"] for video in videos)
         pairs = ((m, mask[0 : len(mask)]) for m, mask in zip(maps, masks, strict=True))
@@ -105,6 +106,13 @@ def regions(run: Run, scores: RunScores, settings: Fusing) -> dict[str, Any]:
         except UndefinedMeasure as error:
             result[name] = {"undefined": str(error)}
     return result
+
+
+def smoothed(maps: np.ndarray, window: int) -> np.ndarray:
+    """Average maps (N, h, w) over squares of ``window`` cells, (N, h, w) float32."""
+    import cv2
+
+    return np.stack([cv2.blur(one.astype(np.float32), (window, window)) for one in maps])
 
 
 def table(content: dict[str, Any]) -> str:

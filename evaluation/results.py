@@ -55,6 +55,9 @@ class Fusing:
     regions: int = 0
     """Thresholds of RBDC and TBDC, where there are error maps and pixel masks; 0 for none."""
 
+    region_window: int = 5
+    """Error maps are averaged over squares of so many cells before they are thresholded."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "protocols", tuple(self.protocols))
         if not self.protocols:
@@ -65,6 +68,8 @@ class Fusing:
             raise ConfigurationError(f"fusing.steps: {self.steps} is below 1")
         if self.samples < 0 or self.regions < 0:
             raise ConfigurationError("fusing.samples and fusing.regions: must be at least 0")
+        if self.region_window < 1:
+            raise ConfigurationError(f"fusing.region_window: {self.region_window} is below 1")
         if not 0 < self.level < 1:
             raise ConfigurationError(f"fusing.level: {self.level} is not between 0 and 1")
 

@@ -145,3 +145,14 @@ def scored_run(tmp_path_factory):
     score_run(run, Scoring(maps=8), lambda text: None)
     evaluate(run, Fusing(samples=20, steps=4, regions=5))
     return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Keep small networks from waiting for threads on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
