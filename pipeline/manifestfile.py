@@ -83,8 +83,13 @@ class SourceFile:
     """A file of the download."""
 
     url: str
+    """Its address, http or https."""
     sha256: str = ""
+    """Of the file; without it nothing is downloaded."""
     path: str = ""
+    """Where to put it, below the data folder; by default its name."""
+    unpack: str = ""
+    """Folder to unpack it into, below the data folder or ``.``; by default it stays packed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +174,8 @@ def check(manifest: ManifestFile, where: str) -> None:
         raise ConfigurationError(f"{where}: fps and flow_scale must be above 0")
     for root in manifest.roots:
         check_relative(root, f"{where}: roots")
+    for file in manifest.source.files:
+        _check_source_file(file, f"{where}: source: files")
     for layout in manifest.layouts:
         here = f"{where}: layout {layout.name!r}"
         for split in ("train", manifest.evaluate):
@@ -183,6 +190,16 @@ def check(manifest: ManifestFile, where: str) -> None:
                 )
             for group in groups:
                 _check_group(group, f"{here}: {split}", split)
+
+
+def _check_source_file(file: SourceFile, where: str) -> None:
+    if not file.url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"{where}: url {file.url[:200]!r} is not of http or https")
+    if file.sha256 and not re.fullmatch(r"[0-9a-f]{64}", file.sha256):
+        raise ConfigurationError(f"{where}: sha256 must be 64 hexadecimal digits, in lower case")
+    for name in ("path", "unpack"):
+        if getattr(file, name):
+            check_relative(getattr(file, name), f"{where}: {name}")
 
 
 def _check_group(group: Group, where: str, split: str) -> None:
