@@ -44,6 +44,10 @@ class Scoring:
     batch: int = 8
     """Windows that a network sees at once."""
 
+    stride: int = 1
+    """Frames from one window to the next: 1 judges each frame as the 9th of its own window,
+    16 is the cheapest look, in which all frames of disjoint windows are judged."""
+
     maps: int = 64
     """Side in cells of the error maps that are saved; 0 saves none."""
 
@@ -57,6 +61,8 @@ class Scoring:
             )
         if self.batch < 1:
             raise ConfigurationError(f"scoring.batch: {self.batch} is below 1")
+        if not 1 <= self.stride <= 16:
+            raise ConfigurationError(f"scoring.stride: {self.stride} is not in 1 ... 16")
         if self.maps < 0:
             raise ConfigurationError(f"scoring.maps: {self.maps} is below 0")
 
@@ -68,6 +74,7 @@ class Trained:
     network: nn.Module
     settings: dict[str, Any]
     flow_scale: float | None
+    measure: Literal["frame", "clip"] = "frame"
 
 
 def score_run(run: Run, settings: Scoring, progress: Callable[[str], object] = print) -> Path:
@@ -118,6 +125,7 @@ def make_provenance(run: Run, settings: Scoring) -> dict[str, Any]:
         "scoring": asdict(settings),
         "dataset_settings": run.dataset.settings,
         "keys": run.dataset.keys,
+        "measures": {name: measure_of(entry["architecture"]) for name, entry in networks.items()},
         "fingerprints": {name: entry["weights_sha256"] for name, entry in networks.items()},
         "networks": networks,
         "versions": versions(),
@@ -140,8 +148,15 @@ def load_networks(run: Run, settings: Scoring) -> dict[str, Trained]:
         scale = run.dataset.settings.get("flow_scale") if name == "temporal" else None
         if name == "temporal":
             scale = recipe["data"].get("flow_scale", scale)
-        networks[name] = Trained(network.to(device).eval(), recipe["settings"], scale)
+        networks[name] = Trained(
+            network.to(device).eval(), recipe["settings"], scale, measure_of(recipe["architecture"])
+        )
     return networks
+
+
+def measure_of(architecture: dict[str, Any]) -> Literal["frame", "clip"]:
+    """Return how a network judges a frame: one with a memory as MemAE does, by its clip."""
+    return "clip" if architecture.get("memory", {}).get("slots") else "frame"
 
 
 def choose_device(name: str) -> Any:
@@ -201,15 +216,17 @@ def reader(
 def reconstruction_errors(
     read: Callable[[int, int], np.ndarray], frames: int, trained: Trained, settings: Scoring
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return each frame's mean squared error (N,) float64 and its map (N, h, h) float16."""
-    from evaluation.sliding import score_video as score_windows
+    """Return each frame's error (N,) float64 and its map (N, h, h) float16."""
+    from evaluation import sliding
 
-    return score_windows(
+    return sliding.score_video(
         trained.network,
         read,
         frames,
         flow_scale=trained.flow_scale,
         display=trained.settings["display"],
+        stride=settings.stride,
+        measure=trained.measure,
         batch=settings.batch,
         precision=settings.precision,
         maps=settings.maps,

@@ -21,7 +21,8 @@ normalise    ω1 and ω2 are scaled by the smallest and the largest value of
 ``none``     nothing: ω1 is -PSNR in dB, ω2 the squared error
 ============ =========================================================================
 
-ω3 is D's probability, averaged over the window of 16, and is not scaled.
+MemAE's ω1 is its own error instead of PSNR (METHOD 9). ω3 is D's probability, averaged over
+the window of 16, and is not scaled.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def raw_indicator(scores: VideoScores, indicator: str, suffix: str = "") -> np.n
             f"scores of {scores.video.name}: {name} of frame {frame} is {values[frame]}: the "
             "network diverged; train it again with a smaller learning rate"
         )
-    if indicator == "spatial":
+    if indicator == "spatial" and scores.measures.get("spatial", "frame") == "frame":
         return -psnr(values)
     return window_means(values) if indicator == "discriminator" else values
 

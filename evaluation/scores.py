@@ -11,8 +11,9 @@ Arrays, each with one entry a frame of the video:
 ===================== ================ ==================================================
 name                  shape            meaning
 ===================== ================ ==================================================
-``spatial``           (N,) float64     mean squared error of A^s on [-1, 1]
-``temporal``          (N,) float64     mean squared error of A^t on [-1, 1]
+``spatial``           (N,) float64     mean squared error of A^s on [-1, 1]; of MemAE the
+                                       mean length of its residual's colour vectors
+``temporal``          (N,) float64     the same of A^t
 ``discriminator``     (N,) float64     D's probability of a pseudo-anomaly, frame by frame
 ``*_pa``              (N,) float64     the same of the video's pseudo-anomalies
 ``*_map``, ``*_pa_map`` (N, h, w) float16 squared error, mean over channels and cells
@@ -51,10 +52,13 @@ class VideoScores:
         Which video.
     values
         (N,) arrays by name, as in the module's table.
+    measures
+        Indicator to ``frame`` (squared error of the frame, the default) or ``clip`` (MemAE's).
     """
 
     video: VideoInfo
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    measures: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, array in self.values.items():
@@ -99,7 +103,8 @@ class RunScores:
         path = self.folder / file_name(name)
         with open_arrays(path) as archive:
             names = [n for n in archive.files if n != "fingerprint" and (maps or "_map" not in n)]
-            return VideoScores(video, {n: archive[n] for n in names})
+            values = {n: archive[n] for n in names}
+        return VideoScores(video, values, self.provenance.get("measures", {}))
 
     def select(self, split: str | None = None, holdout: bool | None = None) -> list[VideoScores]:
         """Read, without maps, the scores of a split and of held-out videos, or of others."""

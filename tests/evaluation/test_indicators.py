@@ -143,11 +143,17 @@ def test_transfer_scores_another_data_set(tmp_path):
     assert not (folder / "scores").exists()
 
 
+def test_a_network_with_memory_is_judged_by_its_clip():
+    assert indicators.measure_of({"memory": {"slots": 2000}}) == "clip"
+    assert indicators.measure_of({"memory": {"slots": 0}}) == "frame"
+
+
 def test_bad_input_is_said(tmp_path):
     for wrong, said in (
         ({"precision": "fp16"}, "precision"),
         ({"batch": 0}, "batch"),
         ({"maps": -1}, "maps"),
+        ({"stride": 17}, "stride"),
     ):
         with pytest.raises(ConfigurationError, match=said):
             Scoring(**wrong)

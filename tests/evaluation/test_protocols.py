@@ -117,6 +117,12 @@ def test_only_what_was_scored_is_there():
         raw_indicator(alone, "temporal")
 
 
+def test_memae_is_judged_by_its_own_error():
+    one = video()
+    memae = VideoScores(one.video, one.values, {"spatial": "clip"})
+    np.testing.assert_array_equal(raw_indicator(memae, "spatial"), one.values["spatial"])
+
+
 def test_bad_input_is_said():
     with pytest.raises(ConfigurationError, match="none of lntra"):
         Protocol(name="best")
