@@ -23,6 +23,7 @@ class Parser(ArgumentParser):
 def main() -> int | None:
     """Parse the command line and run the chosen command."""
     from pipeline import commands, tools
+    from pipeline.fetch import fetch
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     status: int | None = auto_cli(
@@ -34,6 +35,7 @@ def main() -> int | None:
             "gc": commands.gc,
             "models": tools.models,
             "demo": tools.demo,
+            "fetch": fetch,
         },
         as_positional=True,
         parser_class=Parser,

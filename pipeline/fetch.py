@@ -146,7 +146,7 @@ def _download(file: SourceFile, path: Path) -> None:
             )
     except requests.exceptions.RequestException as error:
         raise MachineError(
-            f"{file.url}: cannot be downloaded ({error}); try again later, or download it by "
+            f"{file.url}: cannot be downloaded ({_reason(error)}); try again later, or download it by "
             f"other means to {path} and run the same command"
         ) from None
     except ValueError:
@@ -155,6 +155,12 @@ def _download(file: SourceFile, path: Path) -> None:
             "way or changed at its source, and was not kept. Try again; if that gives the same, "
             "compare with the data set's page"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Return a short reason; what requests says of a missing name is five lines long."""
+    response = getattr(error, "response", None)
+    return type(error).__name__ if response is None else f"HTTP status {response.status_code}"
 
 
 def _by_hand(manifest: ManifestFile, folder: Path, problem: str) -> str:

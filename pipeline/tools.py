@@ -29,13 +29,21 @@ def models(stages: Stages = Stages(), as_json: bool = False) -> None:  # noqa: B
         as_json: Print JSON for programs.
     """
     from pipeline.models.source import model_table
+    from pipeline.stages import features, inpaint, instances
 
     rows = model_table(stages.by_name().values())
     if as_json:
         print(json.dumps([vars(row) for row in rows], indent=1))
         return
     for row in rows:
-        state = f"present, {row.version[:12]}, {row.where}" if row.present else "NOT THERE"
-        print(f"{row.setting:<22}{row.name:<36}{state}")
-        if not row.present:
-            print(f"{'':<22}needs {row.needs}: {row.remedy}")
+        state = f"{row.version[:12]}  {row.bytes / 1e6:.1f} MB" if row.present else "NOT THERE"
+        print(f"{row.setting:<20}{state:<26}{row.name}")
+        print(f"{'':<20}{row.needs if row.present else row.remedy}")
+    print("\nother engines, and what their setting `model` must name:")
+    for stage, needs in (
+        ("instances", instances.NEEDS),
+        ("inpaint", inpaint.NEEDS),
+        ("features", features.NEEDS),
+    ):
+        for engine, what in needs.items():
+            print(f"{stage}.engine={engine:<14}{what}")

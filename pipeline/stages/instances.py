@@ -20,6 +20,12 @@ from pipeline.stage import Array, Job, Stage
 if TYPE_CHECKING:
     from pipeline.shard import FrameArray
 
+NEEDS = {
+    "segmentation": (
+        "a transformers instance, universal or panoptic segmentation model "
+        "(config.json, preprocessor_config.json, model.safetensors)"
+    )
+}
 #: Frames a segmentation model sees at once.
 BATCH = 4
 
@@ -78,11 +84,7 @@ class Instances(Stage):
 
     def model_use(self) -> ModelUse:
         """Return what the segmentation engine needs."""
-        needs = (
-            "a transformers instance, universal or panoptic segmentation model "
-            "(config.json, preprocessor_config.json, model.safetensors)"
-        )
-        return ModelUse("instances.model", self.model, needs)
+        return ModelUse("instances.model", self.model, NEEDS["segmentation"])
 
     def models(self) -> tuple[ModelUse, ...]:
         """Return the models in use."""
