@@ -26,6 +26,7 @@ WIDTH = 16
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, WIDTH)
 _BITS = ir.VectorType(ir.IntType(1), WIDTH)
+_NONE = ir.Constant(_VECTOR, None)
 _INDEX = ir.IntType(32)
 _HAS_AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))
 
@@ -57,7 +58,7 @@ class LanesType(types.Type):
         super().__init__(name="Lanes16xfloat32")
 
 
-_lanes = LanesType()
+lanes_type = LanesType()
 
 
 @register_model(LanesType)
@@ -86,7 +87,7 @@ def _operation(arity: int, emit: Callable[..., Any], doc: str) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: list[Any]) -> Any:
         return emit(builder, *arguments)
 
-    signature = _lanes(*[_lanes] * arity)
+    signature = lanes_type(*[lanes_type] * arity)
     typers: dict[int, Callable[..., Any]] = {
         1: lambda typing, a: (signature, codegen),
         2: lambda typing, a, b: (signature, codegen),
@@ -99,20 +100,31 @@ def _operation(arity: int, emit: Callable[..., Any], doc: str) -> Any:
 
 def _emit_rsqrt(builder: Any, a: Any) -> Any:
     if _HAS_AVX512:
-        extra = [ir.Constant(_VECTOR, None), ir.Constant(ir.IntType(16), -1)]
+        extra = [_NONE, ir.Constant(ir.IntType(16), -1)]
         return _call(builder, "llvm.x86.avx512.rsqrt14.ps.512", _VECTOR, [a, *extra])
     return builder.fdiv(_constant(1.0), _call(builder, "llvm.sqrt.v16f32", _VECTOR, [a]))
 
 
 def _emit_reciprocal(builder: Any, a: Any) -> Any:
     if _HAS_AVX512:
-        extra = [ir.Constant(_VECTOR, None), ir.Constant(ir.IntType(16), -1)]
+        extra = [_NONE, ir.Constant(ir.IntType(16), -1)]
         return _call(builder, "llvm.x86.avx512.rcp14.ps.512", _VECTOR, [a, *extra])
     return builder.fdiv(_constant(1.0), a)
 
 
 def _choose(relation: str) -> Callable[[Any, Any, Any], Any]:
     return lambda b, x, y: b.select(b.fcmp_ordered(relation, x, y), x, y)
+
+
+def _emit_limit(builder: Any, a: Any, bound: Any) -> Any:
+    if _HAS_AVX512:
+        # The smaller magnitude of the two, with the sign of the first.
+        extra = [ir.Constant(_INDEX, 2), _NONE, ir.Constant(ir.IntType(16), -1)]
+        arguments = [a, bound, *extra, ir.Constant(_INDEX, 4)]
+        return _call(builder, "llvm.x86.avx512.mask.range.ps.512", _VECTOR, arguments)
+    low = builder.fneg(bound)
+    high = builder.select(builder.fcmp_ordered("<", a, bound), a, bound)
+    return builder.select(builder.fcmp_ordered(">", high, low), high, low)
 
 
 add = _operation(2, lambda b, x, y: b.fadd(x, y), "x + y.")
@@ -129,6 +141,7 @@ fma = _operation(
     lambda b, x, y, z: _call(b, "llvm.fmuladd.v16f32", _VECTOR, [x, y, z]),
     "x * y + z, rounded once where the machine can.",
 )
+limit = _operation(2, _emit_limit, "x limited to [-y, y], for y >= 0.")
 rough_rsqrt = _operation(1, _emit_rsqrt, "1 / sqrt(x), relative error at most 2**-14.")
 rough_reciprocal = _operation(1, _emit_reciprocal, "1 / x, relative error at most 2**-14.")
 
@@ -141,7 +154,7 @@ def load(typing, array, index):  # type: ignore[no-untyped-def]
         array_type, _ = signature.args
         return builder.load(_pointer(context, builder, array_type, *arguments), align=4)
 
-    return _lanes(array, types.intp), codegen
+    return lanes_type(array, types.intp), codegen
 
 
 @intrinsic
@@ -154,7 +167,7 @@ def store(typing, array, index, value):  # type: ignore[no-untyped-def]
         builder.store(arguments[2], pointer, align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, _lanes), codegen
+    return types.void(array, types.intp, lanes_type), codegen
 
 
 @intrinsic
@@ -167,7 +180,7 @@ def splat(typing, value):  # type: ignore[no-untyped-def]
         zeros = ir.Constant(ir.VectorType(_INDEX, WIDTH), [0] * WIDTH)
         return builder.shuffle_vector(first, nothing, zeros)
 
-    return _lanes(types.float32), codegen
+    return lanes_type(types.float32), codegen
 
 
 @intrinsic
@@ -181,7 +194,7 @@ def total(typing, value):  # type: ignore[no-untyped-def]
             result = builder.fadd(result, element)
         return result
 
-    return types.float32(_lanes), codegen
+    return types.float32(lanes_type), codegen
 
 
 @intrinsic
@@ -191,18 +204,23 @@ def lane(typing, value, index):  # type: ignore[no-untyped-def]
     def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.extract_element(arguments[0], builder.trunc(arguments[1], _INDEX))
 
-    return types.float32(_lanes, types.intp), codegen
+    return types.float32(lanes_type, types.intp), codegen
 
 
-@intrinsic
-def where_equal(typing, a, b):  # type: ignore[no-untyped-def]
-    """Return the lanes in which two values are equal, as the low 16 bits of an integer."""
+def _comparison(relation: str, doc: str) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, arguments: list[Any]) -> Any:
+        bits = builder.fcmp_ordered(relation, *arguments)
+        return builder.zext(builder.bitcast(bits, ir.IntType(WIDTH)), ir.IntType(64))
 
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        bits = builder.bitcast(builder.fcmp_ordered("==", *arguments), ir.IntType(WIDTH))
-        return builder.zext(bits, ir.IntType(64))
+    def typer(typing, a, b):  # type: ignore[no-untyped-def]
+        return types.int64(lanes_type, lanes_type), codegen
 
-    return types.int64(_lanes, _lanes), codegen
+    typer.__doc__ = doc
+    return intrinsic(typer)
+
+
+where_equal = _comparison("==", "Lanes in which x == y, as the low 16 bits of an integer.")
+where_less = _comparison("<", "Lanes in which x < y, as the low 16 bits of an integer.")
 
 
 @intrinsic
@@ -213,7 +231,7 @@ def blend(typing, bits, a, b):  # type: ignore[no-untyped-def]
         mask = builder.bitcast(builder.trunc(arguments[0], ir.IntType(WIDTH)), _BITS)
         return builder.select(mask, *arguments[1:])
 
-    return _lanes(types.int64, _lanes, _lanes), codegen
+    return lanes_type(types.int64, lanes_type, lanes_type), codegen
 
 
 @intrinsic

@@ -81,7 +81,10 @@ _of_thread = threading.local()
 def _workspace(size: int) -> np.ndarray:
     work = getattr(_of_thread, "work", None)
     if work is None or work.size < size:
-        work = _of_thread.work = np.empty(size, np.float32)
+        # A block of 16 that straddles two cache lines takes twice the time to load.
+        raw = np.empty(size + kernels.WIDTH, np.float32)
+        start = -raw.ctypes.data // raw.itemsize % kernels.WIDTH
+        work = _of_thread.work = raw[start : start + size]
     return work
 
 
@@ -139,24 +142,36 @@ def tvl1(first: np.ndarray, second: np.ndarray, schedule: Schedule = FULL) -> np
     pyramid = _pyramid(first.astype(np.float32), second.astype(np.float32), schedule)
     work = _workspace(_Level(*first.shape).plane * kernels.PLANES + kernels.SIDE)
     flow: tuple[np.ndarray, ...] = ()
-    for a, b in reversed(pyramid):
-        level = _Level(*a.shape)
-        kernels.prepare(work, *level.geometry, a, b)
-        for plane, coarse in zip((kernels.U, kernels.V), flow, strict=False):
-            finer = cv2.resize(coarse, a.shape[::-1])
-            np.multiply(finer, np.float32(1 / schedule.step), out=level.view(work, plane))
-        kernels.solve(
-            work,
-            *level.geometry,
-            level.tails,
-            kernels.IOTA,
-            schedule.warps,
-            schedule.outer,
-            schedule.inner,
-            schedule.epsilon,
-        )
+    for images in reversed(pyramid):
+        # Almost always the first attempt; see kernels.solve.
+        for ahead in (True, False):
+            level = _prepare(work, images, flow, schedule)
+            if _solve(work, level, schedule, ahead) >= 0:
+                break
         flow = tuple(level.view(work, plane).copy() for plane in (kernels.U, kernels.V))
     return np.stack(flow, axis=-1)
+
+
+def _prepare(
+    work: np.ndarray,
+    images: tuple[np.ndarray, np.ndarray],
+    coarse: tuple[np.ndarray, ...],
+    schedule: Schedule,
+) -> _Level:
+    level = _Level(*images[0].shape)
+    work[: kernels.PLANES * level.plane] = 0
+    for plane, image in zip((kernels.FIRST, kernels.SECOND), images, strict=True):
+        level.view(work, plane)[:] = image
+    kernels.gradients(work, *level.geometry)
+    for plane, field in zip((kernels.U, kernels.V), coarse, strict=False):
+        finer = cv2.resize(field, images[0].shape[::-1])
+        np.multiply(finer, np.float32(1 / schedule.step), out=level.view(work, plane))
+    return level
+
+
+def _solve(work: np.ndarray, level: _Level, schedule: Schedule, ahead: bool) -> int:
+    rules = (schedule.warps, schedule.outer, schedule.inner, schedule.epsilon)
+    return kernels.solve(work, *level.geometry, level.tails, kernels.IOTA, *rules, ahead)
 
 
 def opencv_tvl1(first: np.ndarray, second: np.ndarray) -> np.ndarray:

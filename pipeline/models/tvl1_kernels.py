@@ -29,6 +29,7 @@ from pipeline.models.lanes import (
     inlined,
     lane,
     least,
+    limit,
     load,
     most,
     mul,
@@ -41,73 +42,88 @@ from pipeline.models.lanes import (
     sub,
     total,
     where_equal,
+    where_less,
 )
-from pipeline.models.median import median25
+from pipeline.models.median import median_rows
 
 #: Planes: flow; dual variables of u and v; normalised gradient, constant and bound of the
 #: data term; the first image; the second and its gradients; a copy for the median.
-U, V, UX, UY, VX, VY, GX, GY, C, M, FIRST, SECOND, SECOND_X, SECOND_Y, COPY = range(15)
-PLANES = 15
+U, V, UX, UY, VX, VY, GX, GY, C, M, FIRST, SECOND, SECOND_X, SECOND_Y, COPY, SCRATCH = range(16)
+PLANES = 16
 #: Zeros beside the pixels: a block of 16 displaced by a clamped flow stays inside.
-SIDE, TOP = 32, 4
+SIDE, TOP = 32, 5
 LAMBDA, THETA, TAU = np.float32(0.15), np.float32(0.3), np.float32(0.25)
 ALL_LANES = 0xFFFF
 ZERO, ONE, TWO, HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
 #: Smallest squared gradient that moves the flow, as OpenCV has it.
 EPSILON = np.float32(np.finfo(np.float32).eps)
 CUBIC = np.float32(-0.75)
+#: Most iterations in one pass.
+AHEAD = 4
+#: What is left of an error, at least: after the first, second, third and later iterations.
+FALLS = (ZERO, np.float32(0.15), np.float32(0.3), np.float32(0.65))
 IOTA = np.arange(WIDTH, dtype=np.float32)
 
 
 @compiled
-def prepare(work, origin, plane, stride, height, width, first, second):  # type: ignore[no-untyped-def]
-    """Fill a level: zero everything, copy both images, take centred gradients of the second."""
-    work[: PLANES * plane] = ZERO
-    a, b = origin + FIRST * plane, origin + SECOND * plane
+def gradients(work, origin, plane, stride, height, width):  # type: ignore[no-untyped-def]
+    """Take centred differences of the second image, its edge pixels repeated outside."""
+    half = splat(HALF)
     for y in range(height):
-        for x in range(width):
-            work[a + y * stride + x] = first[y, x]
-            work[b + y * stride + x] = second[y, x]
-    for y in range(height):
-        up, down = b + max(y - 1, 0) * stride, b + min(y + 1, height - 1) * stride
-        row = b + y * stride
-        for x in range(width):
-            left, right = max(x - 1, 0), min(x + 1, width - 1)
-            work[row + plane + x] = HALF * (work[row + right] - work[row + left])
-            work[row + 2 * plane + x] = HALF * (work[down + x] - work[up + x])
+        row = origin + SECOND * plane + y * stride
+        up = row - (stride if y > 0 else 0)
+        down = row + (stride if y < height - 1 else 0)
+        for x in range(0, width, WIDTH):
+            i = row + x
+            store(work, i + plane, mul(half, sub(load(work, i + 1), load(work, i - 1))))
+            store(work, i + 2 * plane, mul(half, sub(load(work, down + x), load(work, up + x))))
+        end = row + width - 1
+        work[row + plane] = HALF * (work[row + 1] - work[row])
+        work[end + plane] = HALF * (work[end] - work[end - 1])
+        work[end + plane + 1] = ZERO
 
 
 @inlined
 def cubic_weights(t):  # type: ignore[no-untyped-def]
-    """Return the four weights of bicubic interpolation (a = -0.75) at fractions ``t``."""
-    a, one = splat(CUBIC), splat(ONE)
-    s, r = add(t, one), sub(one, t)
-    w0 = mul(
-        a,
-        sub(
-            mul(add(mul(sub(s, splat(np.float32(5))), s), splat(np.float32(8))), s),
-            splat(np.float32(4)),
-        ),
-    )
+    """Return the weights of bicubic interpolation (a = -0.75) at fractions ``t``.
+
+    Five, for the pixels from two before the nearest one to two after it; one is 0.
+    """
+    a, one, zero = splat(CUBIC), splat(ONE), splat(ZERO)
     a2, a3 = splat(CUBIC + np.float32(2)), splat(CUBIC + np.float32(3))
+    s, r = add(t, one), sub(one, t)
+    w0 = add(mul(sub(s, splat(np.float32(5))), s), splat(np.float32(8)))
+    w0 = mul(a, sub(mul(w0, s), splat(np.float32(4))))
     w1 = fma(mul(sub(mul(a2, t), a3), t), t, one)
     w2 = fma(mul(sub(mul(a2, r), a3), r), r, one)
-    return w0, w1, w2, sub(sub(sub(one, w0), w1), w2)
+    w3 = sub(sub(sub(one, w0), w1), w2)
+    near = where_less(t, splat(HALF))
+    return (
+        blend(near, zero, w0),
+        blend(near, w0, w1),
+        blend(near, w1, w2),
+        blend(near, w2, w3),
+        blend(near, w3, zero),
+    )
+
+
+@inlined
+def weighted(work, i, step, w):  # type: ignore[no-untyped-def]
+    """Sum five blocks, ``step`` apart, with weights."""
+    result = fma(load(work, i + step), w[1], mul(load(work, i), w[0]))
+    result = fma(load(work, i + 2 * step), w[2], result)
+    result = fma(load(work, i + 3 * step), w[3], result)
+    return fma(load(work, i + 4 * step), w[4], result)
 
 
 @inlined
 def interpolate(work, i, stride, wx, wy):  # type: ignore[no-untyped-def]
-    """Interpolate 16 pixels whose 4 x 4 neighbourhoods begin at i, i + 1, ..., i + 15."""
-    result = splat(ZERO)
-    for j in range(4):
-        k = i + j * stride
-        row = mul(load(work, k), wx[0])
-        row = fma(load(work, k + 1), wx[1], row)
-        row = fma(load(work, k + 2), wx[2], row)
-        row = fma(load(work, k + 3), wx[3], row)
-        w = wy[0] if j == 0 else (wy[1] if j == 1 else (wy[2] if j == 2 else wy[3]))
-        result = fma(row, w, result)
-    return result
+    """Interpolate 16 pixels whose 5 x 5 neighbourhoods begin at i, i + 1, ..., i + 15."""
+    result = mul(weighted(work, i, 1, wx), wy[0])
+    result = fma(weighted(work, i + stride, 1, wx), wy[1], result)
+    result = fma(weighted(work, i + 2 * stride, 1, wx), wy[2], result)
+    result = fma(weighted(work, i + 3 * stride, 1, wx), wy[3], result)
+    return fma(weighted(work, i + 4 * stride, 1, wx), wy[4], result)
 
 
 @inlined
@@ -116,27 +132,33 @@ def clamp(value, low, high):  # type: ignore[no-untyped-def]
     return least(most(value, low), high)
 
 
+@inlined
+def nearest(value, low):  # type: ignore[no-untyped-def]
+    """Round to the nearest whole number; ``low`` is the floor."""
+    return blend(where_less(sub(value, low), splat(HALF)), low, add(low, splat(ONE)))
+
+
 @compiled
 def warp(work, origin, plane, stride, height, width, iota):  # type: ignore[no-untyped-def]
     """Warp the second image and its gradients by the flow; set up the data term.
 
-    Lanes of a block whose whole-pixel displacements agree are neighbours in the image too:
-    they are read in one go. Flow is smooth, so most blocks need one such turn.
+    Lanes of a block that are displaced to neighbouring pixels are read in one go. Flow is
+    smooth, so most blocks need one such turn.
     """
-    zero, limit = splat(ZERO), splat(LAMBDA * THETA)
+    zero, bound = splat(ZERO), splat(LAMBDA * THETA)
     for y in range(height):
         ys = splat(np.float32(y))
-        y_low, y_high = splat(np.float32(-y - 3)), splat(np.float32(height - y + 1))
+        y_low, y_high = splat(np.float32(-y - 3)), splat(np.float32(height - y + 2))
         for x in range(0, width, WIDTH):
             i = origin + y * stride + x
             u, v = load(work, i + U * plane), load(work, i + V * plane)
             xs = add(load(iota, 0), splat(np.float32(x)))
             px, py = add(xs, u), add(ys, v)
-            bx, by = floor(px), floor(py)
-            wx, wy = cubic_weights(sub(px, bx)), cubic_weights(sub(py, by))
+            fx, fy = floor(px), floor(py)
+            wx, wy = cubic_weights(sub(px, fx)), cubic_weights(sub(py, fy))
             low = sub(splat(np.float32(-3)), xs)
-            bx = clamp(sub(bx, xs), low, add(low, splat(np.float32(width + 4))))
-            by = clamp(sub(by, ys), y_low, y_high)
+            bx = clamp(sub(nearest(px, fx), xs), low, add(low, splat(np.float32(width + 5))))
+            by = clamp(sub(nearest(py, fy), ys), y_low, y_high)
             warped = warped_x = warped_y = zero
             todo = ALL_LANES
             while todo != 0:
@@ -144,7 +166,7 @@ def warp(work, origin, plane, stride, height, width, iota):  # type: ignore[no-u
                 dx, dy = lane(bx, chosen), lane(by, chosen)
                 here = where_equal(bx, splat(dx)) & where_equal(by, splat(dy)) & todo
                 todo &= ~here
-                k = i + SECOND * plane + (np.intp(dy) - 1) * stride + np.intp(dx) - 1
+                k = i + SECOND * plane + (np.intp(dy) - 2) * stride + np.intp(dx) - 2
                 warped = blend(here, interpolate(work, k, stride, wx, wy), warped)
                 value = interpolate(work, k + plane, stride, wx, wy)
                 warped_x = blend(here, value, warped_x)
@@ -159,20 +181,21 @@ def warp(work, origin, plane, stride, height, width, iota):  # type: ignore[no-u
             store(work, i + GX * plane, mul(warped_x, inverse))
             store(work, i + GY * plane, mul(warped_y, inverse))
             store(work, i + C * plane, mul(constant, inverse))
-            store(work, i + M * plane, mul(limit, norm))
+            store(work, i + M * plane, mul(bound, norm))
 
 
 @inlined
-def primal(work, i, plane, stride, valid, error):  # type: ignore[no-untyped-def]
+def primal(work, i, plane, stride, tail, inside, error):  # type: ignore[no-untyped-def]
     """Update the flow of 16 pixels; return ``error`` plus the squared changes."""
     u, v = load(work, i + U * plane), load(work, i + V * plane)
     gx, gy = load(work, i + GX * plane), load(work, i + GY * plane)
     bound = load(work, i + M * plane)
     step = fma(gx, u, fma(gy, v, load(work, i + C * plane)))
-    step = neg(clamp(step, neg(bound), bound))
+    step = neg(limit(step, bound))
     du = fma(step, gx, divergence(work, i + UX * plane, plane, stride))
     dv = fma(step, gy, divergence(work, i + VX * plane, plane, stride))
-    du, dv = mul(du, valid), mul(dv, valid)
+    if tail:
+        du, dv = mul(du, inside), mul(dv, inside)
     store(work, i + U * plane, add(u, du))
     store(work, i + V * plane, add(v, dv))
     return fma(du, du, fma(dv, dv, error))
@@ -186,10 +209,12 @@ def divergence(work, i, plane, stride):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def dual(work, i, k, plane, down, inner):  # type: ignore[no-untyped-def]
+def dual(work, i, k, plane, down, tail, inner):  # type: ignore[no-untyped-def]
     """Update the dual variable at ``k`` from forward differences of the flow at ``i``."""
     here = load(work, i)
-    x = mul(sub(load(work, i + 1), here), inner)
+    x = sub(load(work, i + 1), here)
+    if tail:
+        x = mul(x, inner)
     y = sub(load(work, i + down), here)
     squared = fma(x, x, fma(y, y, splat(np.float32(1e-20))))
     norm = mul(squared, rough_rsqrt(squared))
@@ -199,34 +224,47 @@ def dual(work, i, k, plane, down, inner):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def sweep(work, origin, plane, stride, height, width, tails):  # type: ignore[no-untyped-def]
-    """Iterate once: the flow of row y, then the dual variables of row y - 1.
+def primal_row(work, row, plane, stride, last, inside):  # type: ignore[no-untyped-def]
+    """Update the flow of a row; return the sum of its squared changes."""
+    error = splat(ZERO)
+    for x in range(0, last, WIDTH):
+        error = primal(work, row + x, plane, stride, False, inside, error)
+    return total(primal(work, row + last, plane, stride, True, inside, error))
 
+
+@compiled
+def dual_row(work, row, plane, down, last, inner):  # type: ignore[no-untyped-def]
+    """Update the dual variables of a row from its flow and that of the row ``down`` below."""
+    for x in range(0, last, WIDTH):
+        i = row + x
+        dual(work, i + U * plane, i + UX * plane, plane, down, False, inner)
+        dual(work, i + V * plane, i + VX * plane, plane, down, False, inner)
+    i = row + last
+    dual(work, i + U * plane, i + UX * plane, plane, down, True, inner)
+    dual(work, i + V * plane, i + VX * plane, plane, down, True, inner)
+
+
+@compiled
+def sweep(work, origin, plane, stride, height, width, tails, errors, count):  # type: ignore[no-untyped-def]
+    """Iterate ``count`` times in one pass: iteration k follows k rows behind the first.
+
+    Rows are then still in the nearest caches when the next iteration takes them up.
     ``tails`` holds two masks of the last 16 pixels of a row: those inside the image, and
-    those with a right neighbour. Returns the sum of squared changes of the flow.
+    those with a right neighbour. ``errors[k]`` becomes the sum of squared changes of the
+    flow by iteration k.
     """
-    error, one = splat(ZERO), splat(ONE)
     inside, inner = load(tails, 0), load(tails, WIDTH)
     last = (width - 1) // WIDTH * WIDTH
-    for y in range(height + 1):
-        row = origin + y * stride
-        down = stride if y < height else 0
-        for x in range(0, last, WIDTH):
-            i = row + x
-            if y < height:
-                error = primal(work, i, plane, stride, one, error)
-            if y > 0:
-                k = i - stride
-                dual(work, k + U * plane, k + UX * plane, plane, down, one)
-                dual(work, k + V * plane, k + VX * plane, plane, down, one)
-        i = row + last
-        if y < height:
-            error = primal(work, i, plane, stride, inside, error)
-        if y > 0:
-            k = i - stride
-            dual(work, k + U * plane, k + UX * plane, plane, down, inner)
-            dual(work, k + V * plane, k + VX * plane, plane, down, inner)
-    return total(error)
+    errors[:count] = ZERO
+    for front in range(height + count):
+        for k in range(count):
+            y = front - k
+            row = origin + y * stride
+            if 0 <= y < height:
+                errors[k] += primal_row(work, row, plane, stride, last, inside)
+            if 1 <= y <= height:
+                down = stride if y < height else 0
+                dual_row(work, row - stride, plane, down, last, inner)
 
 
 @compiled
@@ -241,18 +279,44 @@ def smooth(work, origin, plane, stride, height, width, k):  # type: ignore[no-un
         for x in (1, 2):
             work[a - x] = work[b]
             work[a + width - 1 + x] = work[b + width - 1]
+    scratch = origin + SCRATCH * plane
+    for y in range(0, height, 2):
+        row = y * stride
+        median_rows(work, source + row, target + row, scratch, stride, width, y + 1 < height)
     for y in range(height):
-        for x in range(0, width, WIDTH):
-            store(work, target + y * stride + x, median25(work, source + y * stride + x, stride))
         for x in range(width, (width + WIDTH - 1) // WIDTH * WIDTH):
             work[target + y * stride + x] = ZERO
 
 
 @compiled
-def solve(work, origin, plane, stride, height, width, tails, iota, warps, outer, inner, epsilon):  # type: ignore[no-untyped-def]
-    """Refine the flow of one level; return the number of iterations done."""
+def iterations_ahead(error, done):  # type: ignore[no-untyped-def]
+    """Return how many iterations are safe to do before the next look at the error.
+
+    ``error`` is the last one, as a multiple of that at which to stop; ``done`` counts the
+    iterations since the last median. Errors fall to a fifth in the first iteration after a
+    median, to a third in the next, and then by less than a quarter each.
+    """
+    expected = error * (FALLS[done] if done < 3 else FALLS[3])
+    count = 1
+    while count < AHEAD and expected > ONE:
+        expected *= FALLS[3]
+        count += 1
+    return count
+
+
+@compiled
+def solve(
+    work, origin, plane, stride, height, width, tails, iota, warps, outer, inner, epsilon, ahead
+):  # type: ignore[no-untyped-def]
+    """Refine the flow of one level; return the number of iterations done.
+
+    With ``ahead``, several iterations are done in one pass where the errors before say that
+    none of them can be the last of its warp. If one was, -1 is returned, and the level must
+    be solved anew without.
+    """
     enough = np.float32(epsilon * epsilon * height * width)
-    count = 0
+    errors = np.zeros(AHEAD, np.float32)
+    total_count = 0
     for _ in range(warps):
         warp(work, origin, plane, stride, height, width, iota)
         error = np.float32(np.inf)
@@ -261,9 +325,17 @@ def solve(work, origin, plane, stride, height, width, tails, iota, warps, outer,
                 break
             smooth(work, origin, plane, stride, height, width, U)
             smooth(work, origin, plane, stride, height, width, V)
-            for _ in range(inner):
-                error = sweep(work, origin, plane, stride, height, width, tails)
-                count += 1
+            done, count = 0, 1
+            while done < inner:
+                sweep(work, origin, plane, stride, height, width, tails, errors, count)
+                done += count
+                for k in range(count - 1):
+                    if errors[k] <= enough:
+                        return -1
+                error = errors[count - 1]
                 if error <= enough:
                     break
-    return count
+                if ahead:
+                    count = min(iterations_ahead(error / enough, done), inner - done)
+            total_count += done
+    return total_count
