@@ -227,7 +227,7 @@ def _from_pretrained(kind: Any, folder: Path, precision: str) -> Any:
     logging.disable_progress_bar()
     try:
         pipe = kind.from_pretrained(
-            folder, torch_dtype=dtypes[precision], use_safetensors=True, local_files_only=True
+            folder, dtype=dtypes[precision], use_safetensors=True, local_files_only=True
         )
     except (OSError, ValueError, AttributeError, TypeError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
