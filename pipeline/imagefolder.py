@@ -118,6 +118,8 @@ def decode_image(content: bytes, path: Path, flags: int = cv2.IMREAD_COLOR) -> n
     """
     if not content:
         raise DataError(f"{path}: is an empty file; copy it again")
+    if _cut_short(content):
+        raise DataError(f"{path}: ends in the middle of the image; copy it again")
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_ANYDEPTH)
     except (cv2.error, MemoryError) as error:
@@ -127,6 +129,17 @@ def decode_image(content: bytes, path: Path, flags: int = cv2.IMREAD_COLOR) -> n
     if image.dtype != np.uint8:
         raise DataError(f"{path}: has {image.dtype} pixels; convert it to 8 bits a channel")
     return image
+
+
+def _cut_short(content: bytes) -> bool:
+    """Return whether an image lacks its end, which decoders fill with gray in silence."""
+    if content.startswith(b"\xff\xd8"):  # JPEG: the end mark comes after the last scan's start
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" not in content
+    if content.startswith(b"BM"):
+        return int.from_bytes(content[2:6], "little") > len(content)
+    return False
 
 
 def _short(error: BaseException) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import matlab5
 from pipeline.errors import DataError
+from pipeline.imagefolder import read_bytes
 
 
 @lru_cache(maxsize=1)
@@ -78,21 +80,22 @@ def _missing(path: Path, variable: str, found: Any) -> DataError:
 
 
 def _version5(path: Path, variable: str) -> Iterator[np.ndarray]:
-    from scipy.io import loadmat, whosmat
-
-    content = loadmat(path, variable_names=[variable])
-    if variable not in content:
-        raise _missing(path, variable, [name for name, *_ in whosmat(path)])
-    volume = content[variable]
-    if volume.dtype == object:
-        yield from volume.ravel()
-    elif volume.ndim == 3:
-        yield from np.moveaxis(volume, 2, 0)
-    else:
-        raise DataError(
-            f"{path}: {variable} is of shape {volume.shape}; a cell array of masks or an array "
-            "(height, width, frames) was expected"
-        )
+    found = []
+    for matrix in matlab5.matrices(read_bytes(path)):
+        found.append(matrix.name)
+        if matrix.name != variable:
+            continue
+        if matrix.kind == matlab5.CELL:
+            yield from matlab5.cells(matrix)
+        elif len(matrix.shape) == 3:
+            yield from np.moveaxis(matlab5.array(matrix), 2, 0)
+        else:
+            raise DataError(
+                f"{path}: {variable} is of shape {matrix.shape}; a cell array of masks or an "
+                "array (height, width, frames) was expected"
+            )
+        return
+    raise _missing(path, variable, found)
 
 
 def _hdf5(path: Path, variable: str) -> Iterator[np.ndarray]:

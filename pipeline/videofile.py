@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import stat
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
-# Damage is reported by our own errors, which name the file; both are read at first use.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-
 import cv2
+import numpy as np
 
 from pipeline.errors import DataError
 from pipeline.imagefolder import same_size, unreadable
