@@ -146,8 +146,8 @@ def _download(file: SourceFile, path: Path) -> None:
             )
     except requests.exceptions.RequestException as error:
         raise MachineError(
-            f"{file.url}: cannot be downloaded ({_reason(error)}); try again later, or download it by "
-            f"other means to {path} and run the same command"
+            f"{file.url}: cannot be downloaded ({_reason(error)}); try again later, or download "
+            f"it by other means to {path} and run the same command"
         ) from None
     except ValueError:
         raise DataError(
