@@ -137,6 +137,29 @@ def resolve(use: ModelUse) -> Path:
     return found
 
 
+def require(stages: Iterable[Any]) -> None:
+    """Get every model that the stages' settings name, before any worker needs it.
+
+    Parameters
+    ----------
+    stages
+        As for :func:`model_table`; those with something left to compute.
+
+    Raises
+    ------
+    ConfigurationError
+        If some are not to be had: one error that names them all.
+    """
+    problems = []
+    for use in _uses(stages):
+        try:
+            resolve(use)
+        except ConfigurationError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigurationError("; ".join(dict.fromkeys(problems)))
+
+
 def model_table(stages: Iterable[Any]) -> list[ModelRow]:
     """Return what the stages' settings need, and whether it is here.
 
@@ -146,8 +169,11 @@ def model_table(stages: Iterable[Any]) -> list[ModelRow]:
         Stages with their settings. A stage that uses models has a method ``models()``
         that returns its :class:`ModelUse`.
     """
-    uses = [use for stage in stages for use in getattr(stage, "models", tuple)()]
-    return [_row(use) for use in uses]
+    return [_row(use) for use in _uses(stages)]
+
+
+def _uses(stages: Iterable[Any]) -> list[ModelUse]:
+    return [use for stage in stages for use in getattr(stage, "models", tuple)()]
 
 
 def _row(use: ModelUse) -> ModelRow:

@@ -96,17 +96,29 @@ def test_a_folders_digest_is_of_names_and_contents(tmp_path):
     assert source.digest_of(one) != source.digest_of(two)
 
 
+class Stage:
+    """A stage with models, as far as the table sees it."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def models(self):
+        return [use(name) for name in self.names]
+
+
+def test_required_models_are_named_all_at_once(tmp_path, hub):
+    file = tmp_path / "a.pth"
+    file.write_bytes(b"abc")
+    source.require([Stage(str(file)), object()])
+    with pytest.raises(ConfigurationError) as caught:
+        source.require([Stage("one.pth", str(file)), object(), Stage("two.pth", NAME)])
+    for part in ("one.pth is not there", "two.pth is not there", "hf download some/model"):
+        assert part in str(caught.value)
+
+
 def test_table(tmp_path, hub):
     file = tmp_path / "a.pth"
     file.write_bytes(b"abc")
-
-    class Stage:
-        def __init__(self, *names):
-            self.names = names
-
-        def models(self):
-            return [use(name) for name in self.names]
-
     rows = model_table([Stage(str(file), NAME), object(), Stage("gone.pth", "some/model@main")])
     assert [row.present for row in rows] == [True, False, False, False]
     assert rows[0].version == hashlib.sha256(b"abc").hexdigest()
