@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from types import TracebackType
 
-from pipeline.atomic import sha256_of_file, write_json
+from pipeline.atomic import write_json
 from pipeline.errors import ConfigurationError
+from pipeline.models.source import digest_of, files_of
 
 
 class Digests:
@@ -45,24 +46,15 @@ class Digests:
         path = Path(path)
         if not path.exists():
             raise ConfigurationError(f"{path}: not found; a setting names it as a model")
-        files = (
-            sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        )
-        facts = [(str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        facts = [
+            (str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns)
+            for file in files_of(path)
+        ]
         signature = json.dumps(facts)
         known = self._known.get(str(path.absolute()))
         if known is not None and known[0] == signature:
             return known[1]
-        digest = _digest(path, files)
+        digest = digest_of(path)
         self._known[str(path.absolute())] = [signature, digest]
         self._changed = True
         return digest
-
-
-def _digest(path: Path, files: list[Path]) -> str:
-    import hashlib
-
-    if not path.is_dir():
-        return sha256_of_file(path)
-    listing = [f"{file.relative_to(path).as_posix()}\t{sha256_of_file(file)}\n" for file in files]
-    return hashlib.sha256("".join(listing).encode()).hexdigest()

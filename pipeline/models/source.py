@@ -191,8 +191,17 @@ def _row(use: ModelUse) -> ModelRow:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return a model's files, sorted; of a folder all below it."""
-    return sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    """Return a model's files, sorted; of a folder all below it that are not hidden.
+
+    Hidden are the notes that downloaders leave beside a model, with the time of download.
+    """
+    if not path.is_dir():
+        return [path]
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
+    )
 
 
 def digest_of(path: Path) -> str:

@@ -92,6 +92,9 @@ def test_a_folders_digest_is_of_names_and_contents(tmp_path):
         (folder / "sub/a").write_bytes(b"1")
         (folder / "b").write_bytes(b"2")
     assert source.digest_of(one) == source.digest_of(two)
+    (two / ".cache/huggingface").mkdir(parents=True)
+    (two / ".cache/huggingface/b.metadata").write_text("downloaded today")
+    assert source.digest_of(one) == source.digest_of(two)
     (two / "b").rename(two / "c")
     assert source.digest_of(one) != source.digest_of(two)
 
