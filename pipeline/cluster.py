@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+import signal
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigurationError, MachineError
+from pipeline.site import GPU_STAGES, Site, load_site
 from pipeline.task import WORKER_MARK
 
 if TYPE_CHECKING:
     from distributed import Client
 
+#: How long a local cluster may take to close before its processes are killed.
+CLOSE_SECONDS = 15
 #: One thread a worker for everything that would start its own: workers share the cores.
 ONE_THREAD = dict.fromkeys(
     (
@@ -36,7 +42,9 @@ class Cluster:
     process), ``slurm`` (dask-jobqueue), or a scheduler's address such as
     ``tcp://10.0.0.1:8786``."""
     workers: int = 0
-    """Number of workers; 0 for one a core (``slurm``: one job)."""
+    """Number of workers; 0 for one a core (``slurm``: the site's YAML says how many)."""
+    site: str = ""
+    """A cluster's YAML (docs/clusters.md): needed by ``slurm``, and by an address for TLS."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("processes", "local", "threads", "slurm") and "://" not in self.kind:
@@ -46,54 +54,125 @@ class Cluster:
             )
         if self.workers < 0:
             raise ConfigurationError(f"cluster.workers: {self.workers} is negative")
+        if self.kind == "slurm" and not self.site:
+            raise ConfigurationError(
+                "cluster.site: slurm needs the cluster's YAML, SITE=site.yaml; "
+                "docs/clusters.md shows one to start from"
+            )
+
+    def read_site(self) -> Site:
+        """Return the site's YAML as read, or its defaults where none is named."""
+        return load_site(self.site) if self.site else Site()
 
 
 @contextlib.contextmanager
 def connect(settings: Cluster) -> Iterator[Client]:
-    """Give a Dask client of the chosen cluster, and take down what was started for it."""
-    import dask
-    from distributed import Client, LocalCluster
+    """Give a Dask client of the chosen cluster, and take down what was started for it.
 
+    What is started listens on this machine alone, unless a site's YAML says otherwise.
+    """
+    import dask
+    from distributed import Client
+
+    # A shard that kills its workers is given up by its claim, which blames that shard alone;
+    # Dask's own limit would also blame every task that waits on the same worker.
     dask.config.set(
         {
-            "distributed.scheduler.allowed-failures": 2,
+            "distributed.scheduler.allowed-failures": 1000,
             "distributed.worker.daemon": True,
             "distributed.admin.large-graph-warning-threshold": "1GB",
         }
     )
-    workers = settings.workers or len(os.sched_getaffinity(0))
-    if "://" in settings.kind:
+    site = settings.read_site()
+    if settings.kind == "slurm":
+        from pipeline.slurm import slurm_client
+
+        with slurm_client(site) as client:
+            yield client
+    elif "://" in settings.kind:
         try:
-            with Client(settings.kind, timeout=15) as client:
-                yield client
-        except OSError as error:
+            client = Client(settings.kind, timeout=15, security=site.security())
+        except (OSError, TypeError) as error:
             raise MachineError(
                 f"cluster.kind: no scheduler answers at {settings.kind} ({error}); "
-                "start one with `dask scheduler`, or choose processes"
+                "start one with `dask scheduler`, or choose processes; a tls:// address needs "
+                "the certificates of a site's YAML"
             ) from error
-        return
-    if settings.kind == "slurm":
-        from pipeline.slurm import slurm_cluster
+        with client:
+            yield client
+    else:
+        cluster = _local_cluster(settings)
+        try:
+            with Client(cluster) as client:
+                yield client
+        finally:
+            _close(cluster)
 
-        cluster = slurm_cluster(settings)
-    elif settings.kind == "threads":
-        cluster = LocalCluster(
+
+def _close(cluster: Any) -> None:
+    """Close a local cluster; end its worker processes by force where that takes too long.
+
+    A nanny whose worker is just being started again waits for it without end.
+    """
+    with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+        cluster.close(timeout=CLOSE_SECONDS)
+        return
+    for nanny in cluster.workers.values():
+        process = getattr(getattr(nanny, "process", None), "process", None)
+        with contextlib.suppress(OSError, AttributeError, TypeError, ValueError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def _local_cluster(settings: Cluster) -> Any:
+    from distributed import LocalCluster
+
+    workers = settings.workers or len(os.sched_getaffinity(0))
+    warnings.filterwarnings("ignore", "Port 8787 is already in use", UserWarning)
+    if settings.kind == "threads":
+        return LocalCluster(
             n_workers=1,
             threads_per_worker=workers,
             processes=False,
             dashboard_address=None,
             memory_limit=0,
         )
+    os.environ.update({name: "1" for name in ONE_THREAD if name not in os.environ})
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        env={**ONE_THREAD, WORKER_MARK: "1"},
+        silence_logs="CRITICAL",
+    )
+
+
+def stage_resources(
+    settings: Cluster, workers: Mapping[str, Mapping[str, Any]], stage: str
+) -> dict[str, float] | None:
+    """Return what a stage's tasks ask of a worker, so that CPU and GPU stages part company.
+
+    Parameters
+    ----------
+    workers
+        The scheduler's workers, each with its ``resources``. Where they declare neither
+        ``CPU`` nor ``GPU``, tasks ask for nothing and run anywhere.
+
+    Examples
+    --------
+    >>> gpu = {"w": {"resources": {"GPU": 1.0}}}
+    >>> stage_resources(Cluster(kind="tcp://h:1"), gpu, "inpaint")
+    {'GPU': 1}
+    >>> stage_resources(Cluster(kind="tcp://h:1"), gpu, "flow") is None
+    True
+    """
+    site = settings.read_site()
+    if settings.kind == "slurm":
+        offered = {"CPU", "GPU"} if site.gpu else {"CPU"}
+        gpu_stages = site.gpu_stages()
     else:
-        os.environ.update({name: "1" for name in ONE_THREAD if name not in os.environ})
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            env={**ONE_THREAD, WORKER_MARK: "1"},
-            silence_logs="CRITICAL",
-        )
-    with cluster, Client(cluster) as client:
-        yield client
+        offered = {name for worker in workers.values() for name in worker.get("resources", {})}
+        gpu_stages = site.gpu_stages() or GPU_STAGES
+    kind = "GPU" if "GPU" in offered and stage in gpu_stages else "CPU"
+    return {kind: 1} if kind in offered else None

@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import uuid
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.atomic import canonical, write_json
-from pipeline.catalogue import PlannedVideo
-from pipeline.cluster import Cluster, connect
-from pipeline.errors import DataError
+from pipeline.cluster import Cluster, connect, stage_resources
+from pipeline.errors import DataError, ProjectError
 from pipeline.plan import Plan
 from pipeline.progress import progress_bar
 from pipeline.reader import FORMAT
 from pipeline.task import Result, Task, run_task
+from pipeline.work import Missing, Settings, Summary, missing_shards, video_tasks
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a run treats its tasks; none of it changes what is computed."""
-
-    compression: str = "none"
-    """``none``, ``lzf`` or ``gzip``; see docs/performance for their sizes and speeds."""
-    retries: int = 2
-    """How often a shard is tried again when the machine, not the data, failed."""
-    timeout: float = 3600.0
-    """Seconds that one shard may take before its worker is replaced; 0 for no limit."""
-    wave: int = 20_000
-    """Tasks under way at once; what is beyond waits outside the scheduler's memory."""
-
-
-@dataclass
-class Summary:
-    """What a run did."""
-
-    computed: Counter[str] = field(default_factory=Counter)
-    cached: Counter[str] = field(default_factory=Counter)
-    bytes: Counter[str] = field(default_factory=Counter)
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    failures: list[Result] = field(default_factory=list)
-    wall_seconds: float = 0.0
-
-    def table(self) -> str:
-        """Return the summary as a table for people."""
-        lines = [f"{'stage':<14}{'cached':>8}{'computed':>10}{'failed':>8}{'MB':>10}{'core s':>10}"]
-        failed = Counter(result.stage for result in self.failures)
-        lines += [
-            f"{stage:<14}{self.cached[stage]:>8}{self.computed[stage]:>10}"
-            f"{failed[stage]:>8}{self.bytes[stage] / 1e6:>10.1f}{self.seconds[stage]:>10.1f}"
-            for stage in self.cached
-        ]
-        return "\n".join(lines)
 
 
 def write_recipes(plan: Plan) -> None:
@@ -68,41 +30,14 @@ def write_recipes(plan: Plan) -> None:
             write_json(path, entry.recipe | {"key": entry.key})
 
 
-def missing_tasks(
-    plan: Plan, video: PlannedVideo, settings: Settings, logs: Path, summary: Summary
-) -> dict[str, list[Task]]:
-    """Return the tasks that a video still needs, by stage, and count what is cached."""
-    tasks: dict[str, list[Task]] = {}
-    for name, entry in plan.stages.items():
-        if video not in plan.videos_of(name):
-            continue
-        done = plan.committed(name, video)
-        shards = plan.shards(name, video)
-        left = tuple((number, frames) for number, frames in enumerate(shards) if number not in done)
-        summary.cached[name] += len(shards) - len(left)
-        groups = [left] if entry.stage.SEQUENTIAL and left else [(shard,) for shard in left]
-        tasks[name] = [
-            Task(
-                stage=entry.stage,
-                key=entry.key,
-                video=video.info.name,
-                source=video.source,
-                inputs={source: plan.arrays(source, video) for source in entry.stage.inputs()},
-                arrays=plan.video_specs(name, video),
-                folder=plan.folder(name, video),
-                shards=group,
-                digest=video.digest_for(entry.stage),
-                compression=settings.compression,
-                log=logs / name / plan.video_folder(name, video) / f"{group[0][0]:05d}.log",
-                timeout=settings.timeout,
-            )
-            for group in groups
-        ]
-    return tasks
-
-
-def run(plan: Plan, cluster: Cluster, settings: Settings, logs: Path) -> Summary:
-    """Compute every missing shard of a plan.
+def run(
+    plan: Plan,
+    cluster: Cluster,
+    settings: Settings,
+    logs: Path,
+    only: Container[Path] | None = None,
+) -> Summary:
+    """Compute every missing shard of a plan, or those among ``only``.
 
     A task of stage n+1 starts when its video's stage n is done. A failing shard stops only
     what reads it. Nothing is started, and Dask is not imported, where nothing is missing.
@@ -110,16 +45,12 @@ def run(plan: Plan, cluster: Cluster, settings: Settings, logs: Path) -> Summary
     start = time.perf_counter()
     summary = Summary()
     write_recipes(plan)
-    work = [
-        (video, tasks)
-        for video in plan.videos
-        if any((tasks := missing_tasks(plan, video, settings, logs, summary)).values())
-    ]
-    if work:
-        bars = _bars(plan, work, summary)
+    missing = missing_shards(plan, summary, only)
+    if missing:
+        bars = _bars(plan, missing, summary)
         try:
             with connect(cluster) as client:
-                for result in _results(client, plan, work, settings):
+                for result in _results(client, plan, missing, cluster, settings, logs):
                     _count(result, summary)
                     bars[result.stage].update(result.shards)
         finally:
@@ -129,13 +60,10 @@ def run(plan: Plan, cluster: Cluster, settings: Settings, logs: Path) -> Summary
     return summary
 
 
-def _bars(
-    plan: Plan, work: list[tuple[PlannedVideo, dict[str, list[Task]]]], summary: Summary
-) -> dict[str, Any]:
+def _bars(plan: Plan, missing: Missing, summary: Summary) -> dict[str, Any]:
     left: Counter[str] = Counter()
-    for _, tasks in work:
-        for name, items in tasks.items():
-            left[name] += sum(len(task.shards) for task in items)
+    for _, stages in missing:
+        left.update({name: len(numbers) for name, numbers in stages.items()})
     return {
         name: progress_bar(
             left[name] + summary.cached[name], f"{name:<12}", done=summary.cached[name], position=at
@@ -156,41 +84,47 @@ def _count(result: Result, summary: Summary) -> None:
 def _results(
     client: Client,
     plan: Plan,
-    work: Iterable[tuple[PlannedVideo, dict[str, list[Task]]]],
+    missing: Missing,
+    cluster: Cluster,
     settings: Settings,
+    logs: Path,
 ) -> Iterator[Result]:
-    """Submit video after video, at most a wave at once, and yield results as they come."""
+    """Submit video after video, at most a wave at once, and yield results as they come.
+
+    Tasks are made when their wave comes: a million at once would fill the memory.
+    """
     from distributed import as_completed
 
-    waiting = as_completed(with_results=False)
+    waiting = as_completed(with_results=True, raise_errors=False)
     names: dict[str, Task] = {}
-    for _, tasks in work:
-        futures = _submit_video(client, plan, tasks, settings, names)
-        waiting.update(futures)
+    run_name = uuid.uuid4().hex
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    resources = {name: stage_resources(cluster, workers, name) for name in plan.stages}
+    for video, left in missing:
+        tasks = video_tasks(plan, video, left, settings, logs, run_name)
+        waiting.update(_submit_video(client, plan, tasks, settings.retries, resources, names))
         while waiting.count() >= settings.wave:
-            yield _result(next(waiting), names)
-    for future in waiting:
-        yield _result(future, names)
+            yield _result(*next(waiting), names)
+    for future, outcome in waiting:
+        yield _result(future, outcome, names)
 
 
 def _submit_video(
     client: Client,
     plan: Plan,
     tasks: dict[str, list[Task]],
-    settings: Settings,
+    retries: int,
+    resources: Mapping[str, dict[str, float] | None],
     names: dict[str, Task],
 ) -> list[Future]:
     finished: dict[str, Future] = {}
     submitted: list[Future] = []
     for depth, (name, items) in enumerate(tasks.items()):
-        if not items:
-            continue
-        upstream = [
-            finished[source] for source in plan.stages[name].stage.inputs() if source in finished
-        ]
+        inputs = plan.stages[name].stage.inputs()
+        upstream = [finished[source] for source in inputs if source in finished]
         futures = []
         for task in items:
-            key = f"{task.name}-{task.key[:12]}-{os.urandom(4).hex()}"
+            key = f"{task.name}-{task.key[:12]}-{uuid.uuid4().hex[:8]}"
             names[key] = task
             futures.append(
                 client.submit(
@@ -198,8 +132,9 @@ def _submit_video(
                     task,
                     *upstream,
                     key=key,
-                    retries=settings.retries,
+                    retries=retries,
                     priority=depth,
+                    resources=resources[name],
                     pure=False,
                 )
             )
@@ -213,17 +148,16 @@ def _all_of(*results: Result) -> Result:
     return next((result for result in results if result.error), results[0])
 
 
-def _result(future: Future, names: dict[str, Task]) -> Result:
+def _result(future: Future, outcome: Any, names: dict[str, Task]) -> Result:
     """Return a task's result; where the machine failed for good, say so as a failed result."""
     task = names.pop(str(future.key))
-    if future.status == "finished":
-        result: Result = future.result()
-        return result
-    error = future.exception()
+    if isinstance(outcome, Result):
+        return outcome
+    error = outcome[1] if isinstance(outcome, tuple) else outcome
     return Result(
         stage=task.stage.NAME,
         name=task.name,
-        error=f"{type(error).__name__}: {error}",
+        error=str(error) if isinstance(error, ProjectError) else f"{type(error).__name__}: {error}",
         log=str(task.log),
     )
 
@@ -294,6 +228,6 @@ def check_complete(plan: Plan) -> None:
     """
     for name in plan.stages:
         for video in plan.videos_of(name):
-            left = len(plan.shards(name, video)) - len(plan.committed(name, video))
+            left = plan.shard_count(name, video) - len(plan.committed(name, video))
             if left:
                 raise DataError(f"{plan.folder(name, video)}: {left} shards of {name} are missing")

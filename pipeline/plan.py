@@ -57,14 +57,14 @@ class Plan:
 
     def videos_of(self, stage: str) -> list[PlannedVideo]:
         """Return the videos that a stage is run on."""
+        return [video for video in self.videos if self.runs_on(stage, video)]
+
+    def runs_on(self, stage: str, video: PlannedVideo) -> bool:
+        """Tell whether a stage is run on a video."""
         splits = self.stages[stage].stage.SPLITS
-        return [
-            video
-            for video in self.videos
-            if splits == "all"
-            or (splits == "train" and video.info.split == "train")
-            or (splits == "test" and video.info.labelled)
-        ]
+        if splits == "train":
+            return video.info.split == "train"
+        return splits == "all" or video.info.labelled
 
     def folder(self, stage: str, video: PlannedVideo) -> Path:
         """Return the folder of a video's shards."""
@@ -100,6 +100,10 @@ class Plan:
         frames = self.frames(stage, video)
         step = self.shard_frames
         return [range(start, min(start + step, frames)) for start in range(0, frames, step)]
+
+    def shard_count(self, stage: str, video: PlannedVideo) -> int:
+        """Return how many shards a stage writes for a video."""
+        return -(-self.frames(stage, video) // self.shard_frames)
 
     def committed(self, stage: str, video: PlannedVideo) -> set[int]:
         """Return the numbers of the shards that are committed, from one look at the folder."""

@@ -78,12 +78,10 @@ def video_arrays(
     frames
         How many frames the stage wrote for this video.
     """
-    count = -(-frames // shard_frames)
-    files = tuple(folder / f"{number:05d}.h5" for number in range(count))
     return VideoArrays(
         {
             name: FrameArray(
-                files, name, (frames, *entry["shape"]), str(entry["dtype"]), shard_frames
+                folder, name, (frames, *entry["shape"]), str(entry["dtype"]), shard_frames
             )
             for name, entry in arrays.items()
         }

@@ -33,6 +33,17 @@ COMPRESSIONS: dict[str, dict[str, Any]] = {
 }
 
 
+class MissingShard(DataError):
+    """A shard that should be there is not, or a network file system does not show it yet."""
+
+    def __init__(self, message: str, path: Path):
+        super().__init__(message, path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def write_shard(
     path: Path,
     arrays: Mapping[str, np.ndarray],
@@ -101,7 +112,9 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no record {file.name} beside it; {remedy}") from None
+        raise MissingShard(
+            f"{path}: there is no record {file.name} beside it; {remedy}", path
+        ) from None
     except ValueError as error:
         raise DataError(f"{file}: the record cannot be read ({error}); {remedy}") from None
     if not isinstance(record, dict) or record.get("record_sha256") != _record_digest(record):
@@ -134,8 +147,8 @@ class FrameArray:
 
     Attributes
     ----------
-    files
-        The shards' paths, in order; all but the last hold ``shard_frames`` frames.
+    folder
+        Where the shards lie, ``00000.h5`` and on; all but the last hold ``shard_frames`` frames.
     name
         The array's name inside them.
     shape
@@ -144,7 +157,7 @@ class FrameArray:
         NumPy's name of the dtype.
     """
 
-    files: tuple[Path, ...]
+    folder: Path
     name: str
     shape: tuple[int, ...]
     dtype: str
@@ -168,7 +181,7 @@ class FrameArray:
         while at < stop:
             number, offset = divmod(at, self.shard_frames)
             upto = min(stop, (number + 1) * self.shard_frames)
-            dataset = _open(self.files[number], os.getpid())[self.name]
+            dataset = _open(self.folder / f"{number:05d}.h5", os.getpid())[self.name]
             dataset.read_direct(
                 out, np.s_[offset : offset + upto - at], np.s_[at - start : upto - start]
             )
@@ -188,6 +201,12 @@ def _open(path: Path, process: int) -> h5py.File:
             name: {"dtype": data.dtype.name, "shape": list(data.shape)}
             for name, data in file.items()
         }
+    except FileNotFoundError:
+        raise MissingShard(
+            f"{path}: not found, only its record; run `python -m pipeline verify --repair` to "
+            "compute this shard again",
+            path,
+        ) from None
     except (OSError, RuntimeError, KeyError, AttributeError) as error:
         raise DataError(
             f"{path}: does not match its record ({error}); run "

@@ -12,21 +12,32 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.claims import claimed
-from pipeline.errors import MACHINE_ERRNOS, DataError, MachineError, ProjectError, machine_error
+from pipeline.errors import (
+    MACHINE_ERRNOS,
+    DataError,
+    MachineError,
+    ProjectError,
+    ShardError,
+    machine_error,
+)
 from pipeline.reader import VideoArrays
-from pipeline.shard import write_shard
+from pipeline.shard import MissingShard, write_shard
 from pipeline.stage import Array, Job, Stage
 
 if TYPE_CHECKING:
     from pipeline.video import Video
 
+#: Set in the environment of every worker process that may be ended and is then replaced.
+WORKER_MARK = "PSEUDO_ANOMALY_WORKER"
+#: Exit status of a worker process that ended itself because its shard took too long.
+TIMED_OUT = 70
 COMPUTING_LIBRARIES = ("numpy", "opencv-contrib-python", "numba", "torch", "diffusers")
 
 
@@ -37,7 +48,7 @@ class Task:
     stage: Stage
     key: str
     video: str
-    source: Video
+    source: Video | None
     inputs: Mapping[str, VideoArrays]
     arrays: Mapping[str, Array]
     folder: Path
@@ -46,6 +57,9 @@ class Task:
     compression: str
     log: Path
     timeout: float
+    patience: float = 60.0
+    deaths: int = 2
+    run: str = ""
 
     @property
     def name(self) -> str:
@@ -65,13 +79,19 @@ class Result:
     error: str = ""
     log: str = ""
     skipped: bool = False
+    busy: bool = False
 
 
-def run_task(task: Task, *upstream: Result) -> Result:
+def run_task(task: Task, *upstream: Result, wait: bool = True) -> Result:
     """Compute and commit a task's shards; what is committed already is left alone.
 
     Errors of the data or the settings become a failed result, so that the other shards go
     on; errors of the machine are raised, so that the scheduler tries again elsewhere.
+
+    Parameters
+    ----------
+    wait
+        False to return a ``busy`` result where another run computes one of the shards now.
     """
     failed = next((result for result in upstream if result.error), None)
     if failed is not None:
@@ -83,17 +103,19 @@ def run_task(task: Task, *upstream: Result) -> Result:
         )
     _one_thread_each()
     done = {"shards": 0, "bytes": 0, "seconds": 0.0}
-    with _log_file(task.log) as log, _watchdog(task):
+    with _log_file(task.log) as log:
         try:
             for number, frames in task.shards:
-                record = _commit(task, number, frames, log)
+                record = _commit(task, number, frames, log, wait)
+                if record is None:
+                    return Result(stage=task.stage.NAME, name=task.name, busy=True)
                 for name, value in record.items():
                     done[name] += value
         except MemoryError as error:
             raise MachineError(f"{task.name}: out of memory; use fewer WORKERS") from error
         except OSError as error:
             log.error(traceback.format_exc())
-            if error.errno in MACHINE_ERRNOS:
+            if error.errno in MACHINE_ERRNOS or _vanished(error, task.folder):
                 raise machine_error(error, task.name) from error
             return _failure(task, error)
         except Exception as error:
@@ -109,7 +131,15 @@ def _failure(task: Task, error: Exception) -> Result:
     return Result(stage=task.stage.NAME, name=task.name, error=text, log=str(task.log))
 
 
-def _commit(task: Task, number: int, frames: range, log: logging.Logger) -> dict[str, Any]:
+def _vanished(error: OSError, folder: Path) -> bool:
+    """Tell whether a folder of the cache went away while a shard was written into it."""
+    return isinstance(error, FileNotFoundError) and str(error.filename).startswith(str(folder))
+
+
+def _commit(
+    task: Task, number: int, frames: range, log: logging.Logger, wait: bool
+) -> dict[str, Any] | None:
+    """Compute and commit one shard; None where another run is at it and ``wait`` is False."""
     path = task.folder / f"{number:05d}.h5"
 
     def done() -> bool:
@@ -117,16 +147,24 @@ def _commit(task: Task, number: int, frames: range, log: logging.Logger) -> dict
 
     if done():
         return {"shards": 1}
-    with claimed(path, done) as must_compute:
-        if not must_compute:
-            return {"shards": 1}
+    with claimed(path, done, run=task.run, wait=wait) as claim:
+        if claim.state != "mine":
+            return {"shards": 1} if claim.state == "done" else None
+        if claim.deaths > task.deaths:
+            raise ShardError(
+                f"{task.name}: {claim.deaths} workers died while they computed it: out of memory, "
+                f"or longer than the time limit of {task.timeout:g} s; give workers more memory "
+                "or raise --engine_settings.timeout"
+            )
         start = time.perf_counter()
-        job = Job(
-            video=task.video, frames=frames, inputs=task.inputs, source=task.source, key=task.key
-        )
-        arrays = task.stage.compute(job)
+        with _watchdog(task):
+            arrays = _computed(task, frames)
         _check(task, frames, arrays)
         seconds = time.perf_counter() - start
+        if not claim.held():
+            raise MachineError(
+                f"{task.name}: lost its claim; this process was suspended, or the folder removed"
+            )
         record = write_shard(
             path,
             arrays,
@@ -147,6 +185,21 @@ def _commit(task: Task, number: int, frames: range, log: logging.Logger) -> dict
         )
     log.info("%s: %d frames in %.2f s", path.name, len(frames), seconds)
     return {"shards": 1, "bytes": record["bytes"], "seconds": seconds}
+
+
+def _computed(task: Task, frames: range) -> dict[str, np.ndarray]:
+    """Call the stage; wait for input shards that a network file system does not show yet."""
+    job = Job(video=task.video, frames=frames, inputs=task.inputs, source=task.source, key=task.key)
+    give_up = time.monotonic() + task.patience
+    while True:
+        try:
+            return task.stage.compute(job)
+        except MissingShard as error:
+            if time.monotonic() > give_up:
+                raise
+            with contextlib.suppress(OSError):
+                os.listdir(error.path.parent)  # noqa: PTH208 - asks the server for fresh names
+            time.sleep(min(1.0, task.patience / 10))
 
 
 def _check(task: Task, frames: range, arrays: Mapping[str, np.ndarray]) -> None:
@@ -203,27 +256,17 @@ def _log_file(path: Path) -> Iterator[logging.Logger]:
 
 @contextlib.contextmanager
 def _watchdog(task: Task) -> Iterator[None]:
-    """End a worker process whose task hangs, so that its nanny and the scheduler go on.
+    """End a worker process whose shard hangs, so that its nanny and the scheduler go on.
 
     Works where a worker is a process of its own; a thread cannot be ended from outside.
     """
-    if not task.timeout or not _has_nanny():
+    if not task.timeout or os.environ.get(WORKER_MARK) != "1":
         yield
         return
-    timer = threading.Timer(task.timeout * len(task.shards), os._exit, args=(70,))
+    timer = threading.Timer(task.timeout, os._exit, args=(TIMED_OUT,))
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
-
-
-def _has_nanny() -> bool:
-    return os.environ.get(WORKER_MARK) == "1"
-
-
-#: Set in the environment of every worker process that may be ended and is then replaced.
-WORKER_MARK = "PSEUDO_ANOMALY_WORKER"
-
-__all__ = ["WORKER_MARK", "Result", "Task", "field", "library_versions", "run_task"]

@@ -11,6 +11,7 @@ from pipeline.cluster import Cluster
 from pipeline.errors import DataError
 from pipeline.reader import open_dataset
 from pipeline.task import run_task
+from pipeline.work import missing_shards, video_tasks
 from tests.pipeline.toys import make_plan
 
 THREADS = Cluster(kind="threads", workers=2)
@@ -52,10 +53,8 @@ def test_processes_threads_and_shard_by_shard_give_the_same_bytes(tmp_path):
         plan = make_plan(tmp_path / kind)
         engine.run(plan, Cluster(kind=kind, workers=2), engine.Settings(), tmp_path / "logs")
     plan = make_plan(tmp_path / "serial")
-    for video in plan.videos:
-        tasks = engine.missing_tasks(
-            plan, video, engine.Settings(), tmp_path / "logs", engine.Summary()
-        )
+    for video, left in missing_shards(plan, engine.Summary()):
+        tasks = video_tasks(plan, video, left, engine.Settings(), tmp_path / "logs")
         for task in [task for items in tasks.values() for task in items]:
             assert run_task(task).error == ""
     assert shard_bytes(tmp_path / "threads") == shard_bytes(tmp_path / "serial")

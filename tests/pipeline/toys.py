@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ class Noise(Stage):
     fail_on: str = ""
     sleep: float = 0.0
     log_calls: str = ""
+    kill_on: str = ""
+    hang_on: str = ""
+    exhaust_on: str = ""
 
     def arrays(self, inputs):
         return {"image": Array("uint8", (self.size, self.size)), "number": Array("int64", ())}
@@ -41,6 +45,12 @@ class Noise(Stage):
         if self.log_calls:
             with open(self.log_calls, "a") as file:  # noqa: PTH123
                 file.write(f"{job.video} {job.frames.start} {os.getpid()}\n")
+        if job.video == self.kill_on:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job.video == self.hang_on:
+            time.sleep(3600)
+        if job.video == self.exhaust_on:
+            _ = bytearray(os.urandom(1 << 20)) * (1 << 20)
         time.sleep(self.sleep)
         image = [job.rng(i).integers(0, 256, (self.size, self.size)) for i in job.frames]
         return {
