@@ -89,9 +89,15 @@ class ImageEncoder:
         """Return float32 (N, D) features of RGB uint8 frames (N, H, W, 3), not normalised."""
         import torch
 
+        from pipeline.models.device import batch_size
+
+        step, features = batch_size(), []
         with torch.inference_mode():
-            pixels = self.preprocessing(images).to(self.network.device)
-            return self.network(pixel_values=pixels).image_embeds.float().cpu().numpy()
+            for start in range(0, len(images), step):
+                pixels = self.preprocessing(images[start : start + step]).to(self.network.device)
+                found = self.network(pixel_values=pixels).image_embeds
+                features.append(found.float().cpu().numpy())
+        return np.concatenate(features)
 
 
 @functools.lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +69,12 @@ def features(images: np.ndarray) -> np.ndarray:
     import torch
 
     network = load()
+    pooled = []
     with torch.inference_mode():
-        maps = network.extract_features(_pixels(images, SIZE))
-        return maps.mean(dim=(2, 3)).float().cpu().numpy()
+        for batch in _batches(images):
+            maps = network.extract_features(_pixels(batch, SIZE))
+            pooled.append(maps.mean(dim=(2, 3)).float().cpu().numpy())
+    return np.concatenate(pooled)
 
 
 def feature_maps(
@@ -109,18 +112,28 @@ def feature_maps(
     sides = images.shape[1:3] if size is None else (size, size)
     if any(side % 32 for side in sides):
         raise ConfigurationError(f"frames of {sides[0]}x{sides[1]}: sides must be multiples of 32")
+    with torch.inference_mode():
+        parts = [_maps(_pixels(batch, size), strides) for batch in _batches(images)]
+    return {stride: np.concatenate([part[stride] for part in parts]) for stride in strides}
+
+
+def _maps(x: torch.Tensor, strides: Sequence[int]) -> dict[int, np.ndarray]:
     wanted = {LAST_BLOCK[stride]: stride for stride in strides}
     network = load()
     maps: dict[int, np.ndarray] = {}
-    with torch.inference_mode():
-        x = network._swish(network._bn0(network._conv_stem(_pixels(images, size))))
-        for number, block in enumerate(network._blocks):
-            x = block(x)
-            if number in wanted:
-                maps[wanted[number]] = x.float().contiguous().cpu().numpy()
-            if number == max(wanted, default=-1):
-                break
+    x = network._swish(network._bn0(network._conv_stem(x)))
+    for number, block in enumerate(network._blocks[: max(wanted, default=-1) + 1]):
+        x = block(x)
+        if number in wanted:
+            maps[wanted[number]] = x.float().contiguous().cpu().numpy()
     return maps
+
+
+def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
+    from pipeline.models.device import batch_size
+
+    step = batch_size()
+    return (images[start : start + step] for start in range(0, len(images), step))
 
 
 def _pixels(images: np.ndarray, size: int | None) -> torch.Tensor:

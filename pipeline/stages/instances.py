@@ -26,8 +26,6 @@ NEEDS = {
         "(config.json, preprocessor_config.json, model.safetensors)"
     )
 }
-#: Frames a segmentation model sees at once.
-BATCH = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +139,12 @@ class Instances(Stage):
 
     def _by_network(self, images: FrameArray, frames: range) -> list[tuple[np.ndarray, int]]:
         from pipeline.models import segmentation
+        from pipeline.models.device import batch_size
 
-        network = segmentation.load(self.model_use())
+        network, step = segmentation.load(self.model_use()), batch_size()
         found = []
-        for start in range(frames.start, frames.stop, BATCH):
-            batch = images[start : min(start + BATCH, frames.stop)]
+        for start in range(frames.start, frames.stop, step):
+            batch = images[start : min(start + step, frames.stop)]
             found += segmentation.label_maps(
                 network, batch, self.classes, self.score, self.min_area
             )
