@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.atomic import canonical, write_json
 from pipeline.cluster import Cluster, connect, stage_resources
 from pipeline.errors import DataError, ProjectError
+from pipeline.models.source import require
 from pipeline.plan import Plan
 from pipeline.progress import progress_bar
 from pipeline.reader import FORMAT
@@ -41,12 +42,15 @@ def run(
 
     A task of stage n+1 starts when its video's stage n is done. A failing shard stops only
     what reads it. Nothing is started, and Dask is not imported, where nothing is missing.
+    A model that is not to be had is reported once, before anything is started.
     """
     start = time.perf_counter()
     summary = Summary()
     write_recipes(plan)
     missing = missing_shards(plan, summary, only)
     if missing:
+        names = {name for _, stages in missing for name, numbers in stages.items() if numbers}
+        require(plan.stages[name].stage for name in plan.stages if name in names)
         bars = _bars(plan, missing, summary)
         try:
             with connect(cluster) as client:

@@ -132,11 +132,13 @@ def load_clip(use: ModelUse) -> ImageEncoder:
         If the folder holds another kind of model or lacks its preprocessing.
     """
     from transformers import CLIPVisionModelWithProjection
+    from transformers.utils import logging
 
     from pipeline.models.device import device
 
     folder = resolve(use)
     clip_dimension(folder)
+    logging.disable_progress_bar()
     try:
         loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
             folder, local_files_only=True, output_loading_info=True

@@ -41,11 +41,13 @@ def load(use: ModelUse) -> Segmenter:
         If it is no such model, or its files are incomplete or damaged.
     """
     from transformers import AutoImageProcessor
+    from transformers.utils import logging
 
     from pipeline.models.device import device
 
     folder = resolve(use)
     auto = _auto_class(folder, use)
+    logging.disable_progress_bar()
     try:
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         network, report = auto.from_pretrained(
