@@ -25,6 +25,7 @@ def main() -> int | None:
             "score": commands.score,
             "fuse": commands.fuse,
             "report": commands.report,
+            "detect": commands.detect,
         },
         as_positional=False,
         prog="python -m evaluation",

@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation import fusion, protocols
 from evaluation.metrics import UndefinedMeasure
+from evaluation.pictures import map_limits
 from evaluation.protocols import Protocol
 from evaluation.results import ROWS, Fusing, apply, row
 from evaluation.run import Run, network_provenance
@@ -74,7 +75,24 @@ def detector_calibration(run: Run, scores: RunScores, settings: Fusing) -> dict[
     else:
         labels, omegas = fusion.imagined(held, protocol, limits)
         eta = fusion.best(names, labels, omegas, "label-free", settings.steps).eta
-    return {"protocol": asdict(protocol), "limits": limits, "eta": eta}
+    maps = heldout_maps(scores)
+    return {
+        "protocol": asdict(protocol),
+        "limits": limits,
+        "eta": eta,
+        "map_limits": map_limits({n: m for n, m in maps.items() if eta.get(n)} or maps),
+    }
+
+
+def heldout_maps(scores: RunScores) -> dict[str, np.ndarray]:
+    """Return the error maps (N, h, w) of all held-out normal frames by indicator, if saved."""
+    pooled: dict[str, list[np.ndarray]] = {}
+    for video in scores.videos.values():
+        if video.holdout:
+            for name, values in scores.load(video.name, maps=True).values.items():
+                if name in ("spatial_map", "temporal_map"):
+                    pooled.setdefault(name.removesuffix("_map"), []).append(values)
+    return {name: np.concatenate(parts) for name, parts in pooled.items()}
 
 
 def regions(run: Run, scores: RunScores, settings: Fusing) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from evaluation.indicators import Scoring
+from evaluation.overlay import Codec
 from evaluation.page import Page
 from evaluation.results import Fusing
+from evaluation.threshold import Alarm
 
 
 def score(
@@ -88,3 +90,104 @@ def report(
         print(f"{len(figures)} figures in {opened.out / 'figures'}")
     print(opened.out / "metrics.json")
     print(path)
+
+
+def detect(
+    run: Path,
+    videos: list[str],
+    out: Path,
+    alarm: Alarm = Alarm(),  # noqa: B008
+    batch: int = 8,
+    fps: float | None = None,
+    seconds: float | None = None,
+    overlay: Codec | None = "auto",
+    features_model: str = "",
+    scoring: Scoring = Scoring(),  # noqa: B008
+    fusing: Fusing = Fusing(),  # noqa: B008
+    page: Page = Page(),  # noqa: B008
+) -> None:
+    """Score videos that were never seen: scores, events, an overlay video and a report.
+
+    A video is a file, a folder of images, a camera's number, or an address (rtsp://...). A
+    camera is scored one frame at a time until it ends, --seconds have passed or Ctrl-C; frames
+    that come faster than they are scored are dropped, so that the delay stays bounded.
+
+    Args:
+        run: The method's folder; it must have been scored.
+        videos: Files, folders, camera numbers or addresses.
+        out: Folder for the results, one folder a video in it.
+        alarm: The false alarms an hour that are acceptable, and what an event is.
+        batch: Frames computed together, for files; a camera's are scored one by one.
+        fps: Frames a second, where a file or camera does not say.
+        seconds: Stop after so many seconds of each video.
+        overlay: The overlay video's codec: auto, h264, vp9, or null for none.
+        features_model: For D on ViFi-CLIP or CLIP features: where that model lies.
+        scoring: Precision, device and the heat maps' size.
+        fusing: Not used here.
+        page: Pictures of the report.
+    """
+    import dataclasses
+
+    from evaluation.detect import detect_video, write_detection_report
+    from evaluation.detector import Detector
+    from evaluation.overlay import available
+    from evaluation.sources import is_camera, open_source
+    from pipeline.progress import progress_bar
+
+    folders = _folders(videos, out)
+    sources = [open_source(video, fps) for video in videos]
+    cameras = [is_camera(video) for video in videos]
+    detector = Detector(
+        run,
+        alarm,
+        batch=1 if any(cameras) else batch,
+        scoring=scoring,
+        features_model=features_model,
+        fps=fps,
+    )
+    print(f"threshold {detector.threshold.value:.3f}: {detector.threshold.note}")
+    print(f"a score is there at most {detector.delay} frames after its frame")
+    if overlay is not None:
+        print(f"overlay videos are {available(overlay)}")
+    share = dataclasses.replace(page, thumbnails=page.thumbnails // len(videos))
+    found = []
+    for source, folder in zip(sources, folders, strict=True):
+        with progress_bar(source.total or 0, source.name) as bar:
+            one = detect_video(
+                detector,
+                source,
+                folder,
+                codec=overlay,
+                seconds=seconds,
+                page=share,
+                progress=bar,
+            )
+        found.append(one)
+        print(
+            f"{source.name}: {one.frames} frames at {one.frames / one.seconds:.1f} a second, "
+            f"{len(one.events)} events: {folder}"
+        )
+        if source.live and one.seen.delays:
+            delays = sorted(one.seen.delays)
+            print(
+                f"{source.name}: delay {delays[len(delays) // 2]:.2f} s (median), "
+                f"{delays[-1]:.2f} s (largest), {source.dropped} frames dropped"
+            )
+    print(write_detection_report(detector, found, out))
+
+
+def _folders(videos: list[str], out: Path) -> list[Path]:
+    """Return a folder for each video, by its name; two of one name get a number."""
+    import re
+
+    from pipeline.errors import ConfigurationError
+
+    if not videos:
+        raise ConfigurationError("videos: none is named")
+    folders: list[Path] = []
+    for number, video in enumerate(videos, 1):
+        name = video.rsplit("://", 1)[-1] if "://" in video else Path(video).stem
+        safe = re.sub(r"[^\w-]+", "-", name).strip("-")[:80] or "video"
+        folder = out / safe
+        folders.append(out / f"{safe}-{number}" if folder in folders else folder)
+    return folders

@@ -1,0 +1,295 @@
+"""Score videos that were never seen: scores, events, an overlay video and a report.
+
+::
+
+    OUT/gate-cam/scores.csv, scores.json   frame, seconds, w1, w2, w3, agg
+                 events.csv, events.json
+                 overlay.mp4
+    OUT/report.html
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.detector import Detector, FrameScore
+from evaluation.facts import OMEGA
+from evaluation.overlay import Codec, Overlay, available, open_video
+from evaluation.page import Page, Thumbnail, Timeline, render
+from evaluation.pictures import heat, jpeg
+from evaluation.scores import INDICATORS
+from evaluation.sources import Arrival, Source
+from evaluation.threshold import Event, find_events
+from pipeline.atomic import replacing, write_json, write_text
+from pipeline.errors import ConfigurationError
+
+COLUMNS = ("w1", "w2", "w3", "agg")
+
+
+@dataclass
+class Seen:
+    """What is kept of a stream: numbers of every frame, pictures of some.
+
+    Pictures are kept at every ``step``-th frame; when there are too many, every second one
+    goes and the step doubles, so a stream of any length keeps between half and all of them.
+    """
+
+    limit: int
+    side: int
+    omegas: dict[str, list[float]] = field(default_factory=dict)
+    total: list[float] = field(default_factory=list)
+    pictures: list[Thumbnail] = field(default_factory=list)
+    step: int = 1
+    delays: list[float] = field(default_factory=list)
+
+    def add(self, score: FrameScore, image: np.ndarray) -> None:
+        """Keep a frame's scores, and its picture if it is its turn."""
+        for name, value in score.omegas.items():
+            self.omegas.setdefault(name, []).append(value)
+        self.total.append(score.total)
+        if not self.limit or score.frame % self.step:
+            return
+        warm = jpeg(heat(image, score.heat), self.side) if score.heat is not None else ""
+        self.pictures.append(Thumbnail(score.frame, jpeg(image, self.side), warm))
+        if len(self.pictures) > self.limit:
+            self.pictures = self.pictures[::2]
+            self.step *= 2
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in one video."""
+
+    source: Source
+    seen: Seen
+    events: list[Event]
+    seconds: float
+
+    @property
+    def frames(self) -> int:
+        """Frames that were scored."""
+        return len(self.seen.total)
+
+
+def detect_video(
+    detector: Detector,
+    source: Source,
+    out: Path,
+    *,
+    codec: Codec | None = "auto",
+    seconds: float | None = None,
+    page: Page | None = None,
+    progress: Any = None,
+) -> Found:
+    """Score one stream and write its files into ``out``.
+
+    Parameters
+    ----------
+    codec
+        Of the overlay video; None writes none.
+    seconds
+        Stop after so many seconds of the stream.
+    progress
+        Something with ``update(frames)``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the stream has fewer frames than a window, or no known frame rate.
+    """
+    page = page or Page()
+    if source.fps is None:
+        raise ConfigurationError(f"{source.name}: does not say its frames a second; give --fps")
+    seen = Seen(page.thumbnails, page.side)
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        table = stack.enter_context(replacing(out / "scores.csv"))
+        rows = csv.writer(stack.enter_context(table.open("w", newline="", encoding="utf-8")))
+        rows.writerow(["frame", "seconds", *COLUMNS])
+        overlay = Overlay(detector.threshold.value)
+        video = None
+        if codec is not None:
+            video = stack.enter_context(
+                open_video(out / "overlay.mp4", source.fps, available(codec))
+            )
+        for score, arrival in scored(detector, source, seconds):
+            seen.add(score, arrival.image)
+            seen.delays.append(time.monotonic() - arrival.time)
+            rows.writerow(_row(score, source.fps))
+            if video is not None:
+                at = f"{score.frame / source.fps:.2f} s"
+                video.write(overlay.draw(arrival.image, score.total, score.heat, at))
+            if progress is not None:
+                progress.update(1)
+    events = find_events(np.array(seen.total), detector.threshold.value, source.fps, detector.alarm)
+    found = Found(source, seen, events, time.monotonic() - begun)
+    write_events(detector, found, out)
+    return found
+
+
+def scored(
+    detector: Detector, source: Source, seconds: float | None = None
+) -> Iterator[tuple[FrameScore, Arrival]]:
+    """Yield each frame's score with the frame itself, which waits until its score is known.
+
+    A camera is read until it ends, or until Ctrl-C, which ends a stream like its last frame.
+    """
+    waiting: deque[Arrival] = deque()
+    limit = None if seconds is None else max(1, round(seconds * (source.fps or 1)))
+    stream = iter(source)
+    count = 0
+    detector.reset()
+    try:
+        for arrival in stream:
+            waiting.append(arrival)
+            for score in detector.push(arrival.image):
+                yield score, waiting.popleft()
+            count += 1
+            if count == limit:
+                break
+    except KeyboardInterrupt:
+        if not source.live:
+            raise
+    for score in detector.finish():
+        yield score, waiting.popleft()
+
+
+def _row(score: FrameScore, fps: float) -> list[str]:
+    values = [score.omegas.get(name) for name in INDICATORS]
+    numbers = ["" if value is None else f"{value:.6g}" for value in [*values, score.total]]
+    return [str(score.frame), f"{score.frame / fps:.3f}", *numbers]
+
+
+def write_events(detector: Detector, found: Found, out: Path) -> None:
+    """Write scores.json, events.json and events.csv."""
+    fps = found.source.fps or 1.0
+    seen = found.seen
+    head = {
+        "source": found.source.name,
+        "run": detector.run.name,
+        "fps": fps,
+        "frames": found.frames,
+        "dropped": found.source.dropped,
+        "eta": detector.eta,
+        "threshold": asdict(detector.threshold),
+        "alarm": asdict(detector.alarm),
+        "delay_frames": detector.delay,
+        "frames_a_second": found.frames / found.seconds if found.seconds else None,
+    }
+    if found.source.live and seen.delays:
+        low, high = np.quantile(seen.delays, [0.5, 1.0])
+        head["delay_seconds"] = {"median": float(low), "largest": float(high)}
+    with replacing(out / "scores.json") as temporary, temporary.open("w", encoding="utf-8") as file:
+        start = json.dumps(head, indent=1)
+        file.write(start[:-2] + ',\n "scores": [\n')
+        for frame, total in enumerate(seen.total):
+            values = [seen.omegas[n][frame] if n in seen.omegas else None for n in INDICATORS]
+            entry = dict(zip(COLUMNS, [*values, total], strict=True))
+            line = {"frame": frame, "seconds": round(frame / fps, 4), **entry}
+            file.write(("  " if frame == 0 else ",\n  ") + json.dumps(line, allow_nan=False))
+        file.write("\n ]\n}\n")
+    events = [
+        {
+            "start": event.first / fps,
+            "end": (event.last + 1) / fps,
+            "peak": event.peak / fps,
+            "score": event.score,
+            "first_frame": event.first,
+            "last_frame": event.last,
+            "peak_frame": event.peak,
+        }
+        for event in found.events
+    ]
+    write_json(out / "events.json", head | {"events": events})
+    names = ["start", "end", "peak", "score", "first_frame", "last_frame", "peak_frame"]
+    lines = [",".join(names)]
+    lines += [",".join(f"{event[name]:.6g}" for name in names) for event in events]
+    write_text(out / "events.csv", "\n".join(lines) + "\n")
+
+
+def write_detection_report(detector: Detector, found: Sequence[Found], out: Path) -> Path:
+    """Write ``report.html`` for all videos, and return its path."""
+    frames = sum(one.frames for one in found)
+    events = sum(len(one.events) for one in found)
+    seconds = sum(one.seconds for one in found)
+    hours = sum(one.frames / (one.source.fps or 1) for one in found) / 3600
+    content = {
+        "run": detector.run.name,
+        "eta": detector.eta,
+        "threshold": asdict(detector.threshold),
+        "alarm": asdict(detector.alarm),
+        "videos": [
+            {"source": one.source.name, "frames": one.frames, "events": len(one.events)}
+            for one in found
+        ],
+    }
+    text = render(
+        "detection.html.j2",
+        title=f"{events} events in {len(found)} videos" if len(found) != 1 else f"{events} events",
+        lead=f"Scored by {detector.run.name}",
+        sections=[("summary", "Summary"), ("timelines", "Timelines"), ("provenance", "Provenance")],
+        cards=[
+            (str(events), "events"),
+            (f"{detector.threshold.value:.3f}", "threshold"),
+            (str(frames), f"frames, {60 * hours:.1f} min of video"),
+            (f"{frames / max(seconds, 1e-9):.1f}", "frames a second here"),
+        ],
+        notes=[f"Threshold: {detector.threshold.note}."],
+        timelines=[_timeline(one, detector) for one in found],
+        timeline_text=(
+            "1 is the most unusual frame of the held-out normal videos; the dashed line is the "
+            "threshold, marks at the bottom are events. Point at a line, or move the slider, to "
+            "see the frame and its heat map."
+        ),
+        events=[
+            (one.source.name, number, [_spoken(event, one.source.fps or 1) for event in one.events])
+            for number, one in enumerate(found)
+        ],
+        facts=[
+            ("Run", detector.run.name),
+            ("η", ", ".join(f"{OMEGA[n]} {w:.2f}" for n, w in detector.eta.items())),
+            ("Delay", f"at most {detector.delay} frames"),
+        ],
+        provenance=json.dumps(content, indent=1, ensure_ascii=False),
+        footer="Frames and heat maps are embedded; the page needs no network.",
+    )
+    path = out / "report.html"
+    write_text(path, text)
+    return path
+
+
+def _timeline(one: Found, detector: Detector) -> Timeline:
+    series = {OMEGA[name]: np.array(values) for name, values in one.seen.omegas.items()}
+    if len(series) > 1:
+        series["ω_agg"] = np.array(one.seen.total)
+    dropped = f", {one.source.dropped} dropped" if one.source.dropped else ""
+    return Timeline(
+        name=one.source.name,
+        frames=one.frames,
+        first=0,
+        series=series,
+        fps=one.source.fps,
+        threshold=detector.threshold.value,
+        events=[(event.first, event.last) for event in one.events],
+        thumbnails=one.seen.pictures,
+        text=f"{one.frames} frames{dropped}, {len(one.events)} events",
+    )
+
+
+def _spoken(event: Event, fps: float) -> dict[str, str]:
+    return {
+        "start": f"{event.first / fps:.2f}",
+        "end": f"{(event.last + 1) / fps:.2f}",
+        "peak": f"{event.peak / fps:.2f}",
+        "score": f"{event.score:.3f}",
+    }
