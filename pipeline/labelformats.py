@@ -67,12 +67,16 @@ def load_array(path: Path) -> np.ndarray:
     if not path.is_file():
         read_bytes(path)  # says what is wrong with it
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (Exception, MemoryError) as error:
         raise DataError(
             f"{path}: is no complete .npy file of numbers ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:150]}); write it again with numpy.save"
         ) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise DataError(f"{path}: is an archive of arrays; write one array with numpy.save")
+    return array
 
 
 def binary(values: np.ndarray, path: Path, what: str) -> np.ndarray:

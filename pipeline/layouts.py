@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -154,9 +155,9 @@ def _manifest(
 
 def _check_apart(videos: Sequence[Video]) -> None:
     """Raise a DataError if one video is in two splits: nothing tested may be trained on."""
-    seen: dict[Path, str] = {}
+    seen: dict[str, str] = {}
     for video in videos:
-        other = seen.setdefault(video.path.resolve(), video.name)
+        other = seen.setdefault(os.path.realpath(video.path), video.name)
         if other != video.name:
             raise DataError(
                 f"{video.path}: is both {other} and {video.name}; keep each video in one place"

@@ -21,8 +21,8 @@ from pipeline.imagefolder import natural, unreadable
 from pipeline.videofile import VIDEO_SUFFIXES
 
 FIELD = re.compile(r"\{([a-z_]*)(?::([a-z0-9]+))?\}")
-MOST_FIELDS = 6
-"""More fields in one pattern make the search for a match slow without limit."""
+MOST_FIELDS = 3
+"""In one part of a pattern: the time to match a name grows with its length to this power."""
 
 
 @dataclass(frozen=True)
