@@ -132,10 +132,9 @@ class RunFolder:
         try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:
-            reason = str(error).strip().splitlines() or [type(error).__name__]
             raise DataError(
-                f"{self.checkpoint}: is no checkpoint that can be read safely ({reason[0][:200]}); "
-                f"{remedy}"
+                f"{self.checkpoint}: is no checkpoint that can be read safely, it is damaged or of "
+                f"another program ({type(error).__name__}); {remedy}"
             ) from error
         wanted = {"recipe", "model", "optimizer", "position", "generator"}
         if not isinstance(state, dict) or state.get("format") != FORMAT or wanted - state.keys():

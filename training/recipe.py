@@ -94,8 +94,8 @@ def provenance() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "versions": {
             "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
+            "torch": str(torch.__version__),
+            "numpy": str(np.__version__),
         },
         "commit": git_commit(),
         "command": sys.argv,

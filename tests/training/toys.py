@@ -20,9 +20,15 @@ def write_dataset(
     holdout: tuple[str, ...] = (),
     size: int = 32,
     stages: tuple[str, ...] = (
-        "frames", "inpaint", "flow", "mixed_flow", "features", "pa_features",
+        "frames",
+        "inpaint",
+        "flow",
+        "mixed_flow",
+        "features",
+        "pa_features",
     ),
     flow_scale: float | None = 2.0,
+    nan_features: bool = False,
 ) -> Path:
     """Write shards of every stage for the named videos, and their shards.json."""
     rng = np.random.default_rng(5)
@@ -41,6 +47,8 @@ def write_dataset(
         for name, frames in videos.items():
             length = frames - 1 if "flow" in stage else frames
             data = _random(rng, stage, dtype, (length, *shape))
+            if nan_features and stage == "features":
+                data[3, 0] = np.nan
             for number, at in enumerate(range(0, length, SHARD_FRAMES)):
                 part = data[at : at + SHARD_FRAMES]
                 write_shard(folder / stage / name / f"{number:05d}.h5", {array: part}, {})
@@ -60,8 +68,13 @@ def write_dataset(
         "shard_frames": SHARD_FRAMES,
         "videos": [
             {
-                "name": name, "split": name.split("/")[0], "frames": frames, "scene": "",
-                "labelled": False, "holdout": name in holdout, "fps": 10.0,
+                "name": name,
+                "split": name.split("/")[0],
+                "frames": frames,
+                "scene": "",
+                "labelled": False,
+                "holdout": name in holdout,
+                "fps": 10.0,
             }
             for name, frames in videos.items()
         ],
