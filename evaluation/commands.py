@@ -99,6 +99,7 @@ def detect(
     alarm: Alarm = Alarm(),  # noqa: B008
     batch: int = 8,
     fps: float | None = None,
+    every: int = 1,
     seconds: float | None = None,
     overlay: Codec | None = "auto",
     features_model: str = "",
@@ -119,6 +120,8 @@ def detect(
         alarm: The false alarms an hour that are acceptable, and what an event is.
         batch: Frames computed together, for files; a camera's are scored one by one.
         fps: Frames a second, where a file or camera does not say.
+        every: Score every n-th frame alone. A stream is to have about the frame rate of the
+            training videos, since flow is in pixels a frame.
         seconds: Stop after so many seconds of each video.
         overlay: The overlay video's codec: auto, h264, vp9, or null for none.
         features_model: For D on ViFi-CLIP or CLIP features: where that model lies.
@@ -135,7 +138,7 @@ def detect(
     from pipeline.progress import progress_bar
 
     folders = _folders(videos, out)
-    sources = [open_source(video, fps) for video in videos]
+    sources = [open_source(video, fps, every) for video in videos]
     cameras = [is_camera(video) for video in videos]
     detector = Detector(
         run,
@@ -173,6 +176,11 @@ def detect(
                 f"{source.name}: delay {delays[len(delays) // 2]:.2f} s (median), "
                 f"{delays[-1]:.2f} s (largest), {source.dropped} frames dropped"
             )
+            if source.dropped:
+                print(
+                    f"{source.name}: only {one.fps:.1f} of {source.fps:.1f} frames a second were "
+                    "kept up with; motion over dropped frames looks faster: take --every 2 or more"
+                )
     print(write_detection_report(detector, found, out))
 
 

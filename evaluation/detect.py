@@ -50,10 +50,12 @@ class Seen:
     total: list[float] = field(default_factory=list)
     pictures: list[Thumbnail] = field(default_factory=list)
     step: int = 1
+    times: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
 
-    def add(self, score: FrameScore, image: np.ndarray) -> None:
-        """Keep a frame's scores, and its picture if it is its turn."""
+    def add(self, score: FrameScore, image: np.ndarray, seconds: float = 0.0) -> None:
+        """Keep a frame's scores and time, and its picture if it is its turn."""
+        self.times.append(seconds)
         for name, value in score.omegas.items():
             self.omegas.setdefault(name, []).append(value)
         self.total.append(score.total)
@@ -79,6 +81,11 @@ class Found:
     def frames(self) -> int:
         """Frames that were scored."""
         return len(self.seen.total)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second that were scored: of a camera those that came and were not dropped."""
+        return frame_rate(self.source, self.seen.times)
 
 
 def detect_video(
@@ -111,7 +118,7 @@ def detect_video(
     if source.fps is None:
         raise ConfigurationError(f"{source.name}: does not say its frames a second; give --fps")
     seen = Seen(page.thumbnails, page.side)
-    begun = time.monotonic()
+    begun, begin = time.monotonic(), None
     with ExitStack() as stack:
         table = stack.enter_context(replacing(out / "scores.csv"))
         rows = csv.writer(stack.enter_context(table.open("w", newline="", encoding="utf-8")))
@@ -123,15 +130,17 @@ def detect_video(
                 open_video(out / "overlay.mp4", source.fps, available(codec))
             )
         for score, arrival in scored(detector, source, seconds):
-            seen.add(score, arrival.image)
+            begin = begin if begin is not None else arrival.time
+            at = arrival.time - begin if source.live else score.frame / source.fps
+            seen.add(score, arrival.image, at)
             seen.delays.append(time.monotonic() - arrival.time)
-            rows.writerow(_row(score, source.fps))
+            rows.writerow(_row(score, at))
             if video is not None:
-                at = f"{score.frame / source.fps:.2f} s"
-                video.write(overlay.draw(arrival.image, score.total, score.heat, at))
+                video.write(overlay.draw(arrival.image, score.total, score.heat, f"{at:.2f} s"))
             if progress is not None:
                 progress.update(1)
-    events = find_events(np.array(seen.total), detector.threshold.value, source.fps, detector.alarm)
+    rate = frame_rate(source, seen.times)
+    events = find_events(np.array(seen.total), detector.threshold.value, rate, detector.alarm)
     found = Found(source, seen, events, time.monotonic() - begun)
     write_events(detector, found, out)
     return found
@@ -145,17 +154,18 @@ def scored(
     A camera is read until it ends, or until Ctrl-C, which ends a stream like its last frame.
     """
     waiting: deque[Arrival] = deque()
-    limit = None if seconds is None else max(1, round(seconds * (source.fps or 1)))
-    stream = iter(source)
-    count = 0
+    limit = np.inf if seconds is None else max(1, round(seconds * (source.fps or 1)))
+    first = None
     detector.reset()
     try:
-        for arrival in stream:
+        for count, arrival in enumerate(source, 1):
+            first = arrival.time if first is None else first
             waiting.append(arrival)
             for score in detector.push(arrival.image):
                 yield score, waiting.popleft()
-            count += 1
-            if count == limit:
+            if count >= limit or (
+                source.live and seconds is not None and arrival.time - first >= seconds
+            ):
                 break
     except KeyboardInterrupt:
         if not source.live:
@@ -164,16 +174,22 @@ def scored(
         yield score, waiting.popleft()
 
 
-def _row(score: FrameScore, fps: float) -> list[str]:
+def frame_rate(source: Source, times: Sequence[float]) -> float:
+    """Return the frames a second of a recording, or those that really came from a camera."""
+    if source.live and len(times) > 1 and times[-1] > times[0]:
+        return (len(times) - 1) / (times[-1] - times[0])
+    return source.fps or 1.0
+
+
+def _row(score: FrameScore, seconds: float) -> list[str]:
     values = [score.omegas.get(name) for name in INDICATORS]
     numbers = ["" if value is None else f"{value:.6g}" for value in [*values, score.total]]
-    return [str(score.frame), f"{score.frame / fps:.3f}", *numbers]
+    return [str(score.frame), f"{seconds:.3f}", *numbers]
 
 
 def write_events(detector: Detector, found: Found, out: Path) -> None:
     """Write scores.json, events.json and events.csv."""
-    fps = found.source.fps or 1.0
-    seen = found.seen
+    fps, seen = found.fps, found.seen
     head = {
         "source": found.source.name,
         "run": detector.run.name,
@@ -195,14 +211,14 @@ def write_events(detector: Detector, found: Found, out: Path) -> None:
         for frame, total in enumerate(seen.total):
             values = [seen.omegas[n][frame] if n in seen.omegas else None for n in INDICATORS]
             entry = dict(zip(COLUMNS, [*values, total], strict=True))
-            line = {"frame": frame, "seconds": round(frame / fps, 4), **entry}
+            line = {"frame": frame, "seconds": round(seen.times[frame], 4), **entry}
             file.write(("  " if frame == 0 else ",\n  ") + json.dumps(line, allow_nan=False))
         file.write("\n ]\n}\n")
     events = [
         {
-            "start": event.first / fps,
-            "end": (event.last + 1) / fps,
-            "peak": event.peak / fps,
+            "start": seen.times[event.first],
+            "end": seen.times[event.last] + 1 / fps,
+            "peak": seen.times[event.peak],
             "score": event.score,
             "first_frame": event.first,
             "last_frame": event.last,
@@ -222,7 +238,7 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
     frames = sum(one.frames for one in found)
     events = sum(len(one.events) for one in found)
     seconds = sum(one.seconds for one in found)
-    hours = sum(one.frames / (one.source.fps or 1) for one in found) / 3600
+    hours = sum(one.frames / one.fps for one in found) / 3600
     content = {
         "run": detector.run.name,
         "eta": detector.eta,
@@ -252,7 +268,7 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
             "see the frame and its heat map."
         ),
         events=[
-            (one.source.name, number, [_spoken(event, one.source.fps or 1) for event in one.events])
+            (one.source.name, number, [_spoken(event, one.fps) for event in one.events])
             for number, one in enumerate(found)
         ],
         facts=[
@@ -278,7 +294,7 @@ def _timeline(one: Found, detector: Detector) -> Timeline:
         frames=one.frames,
         first=0,
         series=series,
-        fps=one.source.fps,
+        fps=one.fps,
         threshold=detector.threshold.value,
         events=[(event.first, event.last) for event in one.events],
         thumbnails=one.seen.pictures,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -34,15 +35,27 @@ def is_camera(address: str) -> bool:
     return address.isdigit() or "://" in address
 
 
-def open_source(address: str, fps: float | None = None) -> Recording | Camera:
+def open_source(address: str, fps: float | None = None, every: int = 1) -> Recording | Camera:
     """Open a video file, a folder of images, a camera or a network address.
+
+    Parameters
+    ----------
+    fps
+        Frames a second, where the source does not say.
+    every
+        Take every n-th frame alone: a stream is to have the rate of the videos that the
+        networks were trained on, since flow is in pixels a frame.
 
     Raises
     ------
     DataError
         If it cannot be opened.
     """
-    return Camera(address, fps) if is_camera(address) else Recording(Path(address), fps)
+    if every < 1:
+        raise ConfigurationError(f"every: {every} is below 1")
+    if is_camera(address):
+        return Camera(address, fps, every)
+    return Recording(Path(address), fps, every)
 
 
 @dataclass
@@ -51,6 +64,7 @@ class Recording:
 
     path: Path
     fps: float | None = None
+    every: int = 1
     name: str = field(init=False)
     total: int | None = field(init=False, default=None)
     live: bool = field(init=False, default=False)
@@ -61,7 +75,8 @@ class Recording:
         if self.path.is_dir():
             from pipeline.imagefolder import list_images
 
-            self.total = len(list_images(self.path))
+            self.total = -(-len(list_images(self.path)) // self.every)
+            self.fps = self.fps / self.every if self.fps else None
             return
         import cv2
 
@@ -69,9 +84,10 @@ class Recording:
 
         reader = FileReader(self.path)
         declared = int(reader.property(cv2.CAP_PROP_FRAME_COUNT))
-        self.total = declared if declared > 0 else None
+        self.total = -(-declared // self.every) if declared > 0 else None
         rate = reader.property(cv2.CAP_PROP_FPS)
-        self.fps = self.fps or (rate if 0 < rate <= 1000 else None)
+        rate = self.fps or (rate if 0 < rate <= 1000 else 0)
+        self.fps = rate / self.every if rate else None
         reader.capture.release()
 
     def __iter__(self) -> Iterator[Arrival]:
@@ -82,14 +98,15 @@ class Recording:
             from pipeline.imagefolder import list_images, rgb_frames
 
             paths = list_images(self.path)
-            for picture in rgb_frames(paths, range(len(paths))):
+            for picture in rgb_frames(paths[:: self.every], range(self.total or 0)):
                 yield Arrival(picture, time.monotonic())
             return
         from pipeline.videofile import FileReader
 
         reader = FileReader(self.path)
         while (image := reader.next()) is not None:
-            yield Arrival(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), time.monotonic())
+            if (reader.position - 1) % self.every == 0:
+                yield Arrival(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), time.monotonic())
         if reader.position == 0:
             raise DataError(f"{self.path}: not one frame decodes; copy or re-encode it")
 
@@ -113,10 +130,12 @@ class Camera:
     live = True
     total = None
 
-    def __init__(self, address: str, fps: float | None = None, capture: object = None) -> None:
+    def __init__(
+        self, address: str, fps: float | None = None, every: int = 1, capture: object = None
+    ) -> None:
         import cv2
 
-        self.name = address
+        self.name, self.every = address, every
         self._capture = capture or cv2.VideoCapture(
             int(address) if address.isdigit() else address  # type: ignore[arg-type]
         )
@@ -125,7 +144,8 @@ class Camera:
                 f"{address}: cannot be opened; check the address, the network and the password"
             )
         rate = 0.0 if capture else float(self._capture.get(cv2.CAP_PROP_FPS))  # type: ignore[attr-defined]
-        self.fps = fps or (rate if 0 < rate <= 1000 else None)
+        rate = fps or (rate if 0 < rate <= 1000 else 0.0)
+        self.fps: float | None = rate / every if rate else None
         if self.fps is None:
             raise ConfigurationError(f"{address}: does not say its frames a second; give --fps")
         self.dropped = 0
@@ -152,10 +172,12 @@ class Camera:
     def _read(self) -> None:
         import cv2
 
-        while not self._ended:
+        for number in itertools.count():
             found, image = self._capture.read()  # type: ignore[attr-defined]
-            if not found:
+            if not found or self._ended:
                 break
+            if number % self.every:
+                continue
             arrival = Arrival(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), time.monotonic())
             with self._news:
                 if len(self._queue) >= QUEUE:
