@@ -26,7 +26,7 @@ NETWORKS   += $(if $(filter unified,$(METHOD)),discriminator)
 
 # ---------------------------------------------------------------- set-up and tests
 
-.PHONY: help setup demo test lint bench clean FORCE
+.PHONY: help setup demo test lint bench new clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
@@ -75,6 +75,10 @@ lint: setup ## ruff and mypy
 
 bench: setup ## every claim about speed, each beside a peer; writes build/bench.json
 	$(PYTHON) -m benchmarks
+
+new: | setup ## a manifest for your own videos: NAME=gate NORMAL=folder [TEST=folder] [LABELS=file]
+	@$(if $(and $(NAME),$(NORMAL)),,echo "error: NAME=... and NORMAL=... are needed" >&2; exit 2;) \
+	$(PYTHON) -m pipeline new "$(NAME)" "$(NORMAL)" $(if $(TEST),--test "$(TEST)") $(if $(LABELS),--labels "$(LABELS)")
 
 clean: ## remove .venv and build; cache and runs stay
 	rm -rf $(VENV) build *.egg-info

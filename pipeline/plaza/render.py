@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -84,7 +84,8 @@ def _expose(
     """Light and sensor noise; the noise is a random cut of the scene's fields."""
     which, top, left = rng.integers([len(scene.noise), NOISE_MARGIN, NOISE_MARGIN])
     noise = scene.noise[which, top : top + scene.height, left : left + scene.width]
-    lit = cv2.multiply(image, (*light.tolist(), 1.0))
+    factors: Any = (*light.tolist(), 1.0)  # OpenCV's stubs know no factor a channel
+    lit = cv2.multiply(image, factors)
     return cv2.addWeighted(lit, 1.0, noise, 2.2, 0.0, dtype=cv2.CV_8U)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -86,7 +87,8 @@ class Pen:
     def levels(self) -> list[np.ndarray]:
         """The canvas at full, half and a quarter of the resolution, premultiplied."""
         image = cv2.resize(self.canvas, self.size, interpolation=cv2.INTER_AREA)
-        image = cv2.multiply(image, (1.0, 1.0, 1.0, 1 / 255.0), dtype=cv2.CV_32F)
+        unit: Any = (1.0, 1.0, 1.0, 1 / 255.0)  # OpenCV's stubs know no factor a channel
+        image = cv2.multiply(image, unit, dtype=cv2.CV_32F)
         images = [image]
         for _ in range(2):
             width, height = max(2, image.shape[1] // 2), max(2, image.shape[0] // 2)
