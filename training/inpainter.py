@@ -32,8 +32,8 @@ from training.inpainter_networks import (
     Networks,
     evaluate,
     first_quantised,
-    latent_scale,
     loss_of_step,
+    scale_latents,
     take_codes,
 )
 from training.inpainter_settings import InpainterTraining
@@ -157,7 +157,7 @@ def _train(
         while step < total:
             # The second model begins where the first is done.
             if step == settings.vq_steps:
-                networks.scale.fill_(latent_scale(networks, crops, settings))
+                scale_latents(networks, crops, settings)
                 optimizer = make_optimizer(networks, settings, step)
             if step == first_quantised(settings):
                 take_codes(networks, crops, settings)
@@ -188,12 +188,13 @@ def _train(
             seconds = round(time.monotonic() - began, 3)
             if step % run.log_steps == 0:
                 tracker.write("step", step, phase=phase, loss=value, seconds=seconds)
+            stop = stopper.wanted
             due = time.monotonic() - saved >= 60 * run.checkpoint_minutes
-            if step < total and (due or stopper.wanted or step == settings.vq_steps):
+            if step < total and (due or stop or step == settings.vq_steps):
                 position = {"step": step, "seconds": seconds}
                 folder.save(checkpoint(networks, optimizer, recipe, position))
                 saved = time.monotonic()
-            if stopper.wanted and step < total:
+            if stop and step < total:
                 print(f"{folder.path}: stopped; step {step} of {total} is saved")
                 raise KeyboardInterrupt
     result = {"steps": total, "seconds": seconds, **evaluate(networks, held, settings)}

@@ -29,8 +29,6 @@ class Networks(nn.Module):
         self.unet = UNet2DModel(**settings.architecture.unet())
         self.average = copy.deepcopy(self.unet).requires_grad_(False)
         self.scheduler = DDIMScheduler(**settings.architecture.scheduler())
-        self.scale: Tensor
-        self.register_buffer("scale", torch.ones(()))
 
     def average_in(self, decay: float, step: int) -> None:
         """Move the average towards the UNet; early steps count more, so that it starts well."""
@@ -41,10 +39,12 @@ class Networks(nn.Module):
     def pipeline(self, dtype: torch.dtype = torch.float32) -> LatentInpaintingPipeline:
         """Return a copy as a pipeline, with the averaged UNet."""
         vqvae, unet = (
-            copy.deepcopy(model).to("cpu", dtype, memory_format=torch.contiguous_format).eval()
+            # Not the models' own to(), which warns of layers that they do not have.
+            nn.Module.to(copy.deepcopy(model).eval(), "cpu", dtype).to(
+                memory_format=torch.contiguous_format
+            )
             for model in (self.vqvae, self.average)
         )
-        vqvae.register_to_config(scaling_factor=float(self.scale))
         return LatentInpaintingPipeline(
             vqvae, unet, DDIMScheduler.from_config(self.scheduler.config)
         )
@@ -94,7 +94,7 @@ def unet_loss(
         On the CPU; draws times and noise.
     """
     with torch.no_grad():
-        clean = networks.vqvae.encode(images).latents.float() * networks.scale
+        clean = networks.vqvae.encode(images).latents.float()
         masked = images * (1 - holes) - holes
         condition = networks.vqvae.encode(masked).latents.float()
         mask = F.interpolate(2 * holes - 1, size=clean.shape[-2:])
@@ -133,7 +133,7 @@ def first_quantised(settings: InpainterTraining) -> int:
 @torch.no_grad()
 def latents_of(networks: Networks, crops: Crops, settings: InpainterTraining, what: int) -> Tensor:
     """Return the latents of some batches of crops, (N, C)."""
-    device = networks.scale.device
+    device = networks.unet.device
     found = []
     for batch in range(8):
         rng = np.random.default_rng((settings.seed, what, batch))
@@ -154,9 +154,18 @@ def take_codes(networks: Networks, crops: Crops, settings: InpainterTraining) ->
     codes.copy_(latents[chosen])
 
 
-def latent_scale(networks: Networks, crops: Crops, settings: InpainterTraining) -> float:
-    """Return the factor that gives latents unit variance, as the noise schedule presumes."""
-    return 1 / max(float(latents_of(networks, crops, settings, SCALE).std()), 1e-6)
+@torch.no_grad()
+def scale_latents(networks: Networks, crops: Crops, settings: InpainterTraining) -> None:
+    """Give latents unit variance, as the noise schedule presumes, without changing images.
+
+    The factor goes into the layers around the quantiser, so that the noisy latent and the
+    masked image's latent, which is never scaled, are alike.
+    """
+    factor = 1 / latents_of(networks, crops, settings, SCALE).std().clamp(min=1e-6)
+    vqvae: Any = networks.vqvae
+    for tensor in (*vqvae.quant_conv.parameters(), *vqvae.quantize.parameters()):
+        tensor.mul_(factor)
+    vqvae.post_quant_conv.weight.div_(factor)
 
 
 @torch.no_grad()
@@ -164,7 +173,7 @@ def evaluate(networks: Networks, held: Crops | None, settings: InpainterTraining
     """Return, on held-out videos, the VQ model's PSNR in dB and the averaged UNet's loss."""
     if held is None:
         return {"holdout_psnr": None, "holdout_loss": None}
-    device = networks.scale.device
+    device = networks.unet.device
     rng = np.random.default_rng(0)
     images = tensor(held.draw(rng, 2 * settings.batch, settings.side), device)
     holes = torch.from_numpy(draw_holes(rng, len(images), settings.side)).float()[:, None]

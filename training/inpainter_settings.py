@@ -7,6 +7,10 @@ from typing import Any, Literal
 
 from training.settings import require
 
+GROUPS = 4
+"""Of all group norms: as many channels a group as in the large models. With one or two a
+group, the norms would erase how bright an image is."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class InpainterArchitecture:
@@ -43,7 +47,7 @@ class InpainterArchitecture:
             "layers_per_block": 1,
             "latent_channels": self.latent_channels,
             "num_vq_embeddings": self.codes,
-            "norm_num_groups": 8,
+            "norm_num_groups": GROUPS,
             "mid_block_add_attention": False,
             "scaling_factor": 1.0,
         }
@@ -59,7 +63,7 @@ class InpainterArchitecture:
             "down_block_types": ("DownBlock2D",) * rest + ("AttnDownBlock2D",),
             "up_block_types": ("AttnUpBlock2D",) + ("UpBlock2D",) * rest,
             "attention_head_dim": 32,
-            "norm_num_groups": 16,
+            "norm_num_groups": GROUPS,
         }
 
     def scheduler(self) -> dict[str, Any]:

@@ -1,0 +1,289 @@
+"""Training of the inpainter: resuming, what is learnt, and what is written."""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import ConfigurationError, DataError
+from pipeline.models.latent_inpainting import LatentInpaintingPipeline
+from tests.training.toys import write_dataset
+from training.inpainter import learning_rate, train_inpainter
+from training.inpainter_data import Crops, draw_holes
+from training.inpainter_networks import (
+    Networks,
+    latents_of,
+    loss_of_step,
+    scale_latents,
+    take_codes,
+    tensor,
+    unet_loss,
+)
+from training.inpainter_settings import InpainterArchitecture, InpainterTraining
+from training.settings import RunSettings
+
+CPU = torch.device("cpu")
+SMALL = InpainterTraining(
+    vq_steps=6,
+    unet_steps=6,
+    batch=4,
+    side=16,
+    large_side=32,
+    architecture=InpainterArchitecture(vq_channels=(8, 8, 8), codes=32, unet_channels=(32, 32)),
+)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    videos = {"train/01": 20, "train/02": 18, "train/03": 16}
+    folder = tmp_path_factory.mktemp("toy")
+    return write_dataset(folder, videos, holdout=("train/03",), size=32, stages=("frames",))
+
+
+@pytest.fixture
+def crops():
+    return Crops([np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)])
+
+
+def weights(folder):
+    pipe = LatentInpaintingPipeline.from_pretrained(folder)
+    return {**pipe.vqvae.state_dict(), **{"u." + k: v for k, v in pipe.unet.state_dict().items()}}
+
+
+def test_trains_and_writes_a_pipeline(shards, tmp_path):
+    model = train_inpainter(shards, tmp_path / "out", SMALL, RunSettings(log_steps=1))
+    pipe = LatentInpaintingPipeline.from_pretrained(model)
+    pipe.set_progress_bar_config(disable=True)
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    masks = np.ones((1, 32, 32), np.uint8)
+    filled = pipe(images, masks, num_inference_steps=2).images
+    assert filled.shape == images.shape
+    recipe = json.loads((tmp_path / "out" / "recipe.json").read_text())
+    assert recipe["kind"] == "inpainter"
+    assert recipe["data"]["videos"] == ["train/01", "train/02"]
+    assert math.isfinite(recipe["result"]["holdout_loss"])
+    lines = [json.loads(li) for li in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert [line["phase"] for line in lines] == ["vq"] * 6 + ["unet"] * 6
+    stored = {t.dtype for f in model.rglob("*.safetensors") for t in load(f).values()}
+    assert stored == {torch.float16}
+
+
+def load(path):
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 6, 9])
+def test_resumes_bit_for_bit(shards, tmp_path, stop, monkeypatch):
+    """Stopped before, at and after the codes are taken and the UNet begins."""
+    whole = train_inpainter(shards, tmp_path / "whole", SMALL)
+    asked = {"steps": 0}
+
+    class StopAfter:
+        def __init__(self, minutes=None):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exc):
+            pass
+
+        @property
+        def wanted(self):
+            asked["steps"] += 1
+            return asked["steps"] >= stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.inpainter.Stopper", StopAfter)
+        with pytest.raises(KeyboardInterrupt):
+            train_inpainter(shards, tmp_path / "parts", SMALL)
+    assert (tmp_path / "parts" / "checkpoint.pt").is_file()
+    torch.manual_seed(99)
+    parts = train_inpainter(shards, tmp_path / "parts", SMALL, resume=True)
+    assert not (tmp_path / "parts" / "checkpoint.pt").exists()
+    wanted, found = weights(whole), weights(parts)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_another_training_in_the_folder_is_refused(shards, tmp_path, capsys):
+    out = tmp_path / "out"
+    train_inpainter(shards, out, SMALL)
+    train_inpainter(shards, out, SMALL)
+    assert "nothing to do" in capsys.readouterr().out
+    other = dataclasses.replace(SMALL, seed=1)
+    with pytest.raises(ConfigurationError, match=r"settings\.seed: 0 there, 1 asked for"):
+        train_inpainter(shards, out, other)
+    with pytest.raises(ConfigurationError, match="no checkpoint to resume"):
+        train_inpainter(shards, tmp_path / "new", SMALL, resume=True)
+    (out / "model" / "unet" / "config.json").write_text("{}")
+    with pytest.raises(DataError, match="--overwrite"):
+        train_inpainter(shards, out, SMALL)
+    train_inpainter(shards, out, other, overwrite=True)
+
+
+def test_frames_smaller_than_crops_are_named(shards, tmp_path):
+    large = dataclasses.replace(SMALL, side=64, large_side=64)
+    with pytest.raises(ConfigurationError, match="64 px do not fit frames of 32x32"):
+        train_inpainter(shards, tmp_path / "out", large)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vq_steps": 0},
+        {"side": 20},
+        {"large_share": 1.5},
+        {"ema": 1.0},
+        {"unet_learning_rate": 0.0},
+        {"precision": "int8"},
+        {"weights": "fp8"},
+        {"seed": -1},
+    ],
+)
+def test_wrong_settings_are_named(change):
+    (name,) = change
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        dataclasses.replace(SMALL, **change)
+    with pytest.raises(ConfigurationError, match="unet_channels"):
+        InpainterArchitecture(unet_channels=(30, 64))
+
+
+def test_both_losses_fall_on_a_single_image():
+    rng = np.random.default_rng(1)
+    crops = Crops([np.repeat(rng.integers(60, 200, (1, 1, 1, 3), np.uint8), 32, 1).repeat(32, 2)])
+    settings = dataclasses.replace(SMALL, vq_steps=40, unet_steps=60, vq_learning_rate=3e-3)
+    networks = Networks(settings)
+    for first, model in ((0, networks.vqvae), (40, networks.unet)):
+        if first:
+            scale_latents(networks, crops, settings)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+        losses = []
+        for step in range(first, first + 40):
+            if step == 16:
+                take_codes(networks, crops, settings)
+            loss = loss_of_step(networks, crops, settings, step, CPU)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert np.mean(losses[-8:]) < 0.6 * np.mean(losses[:8])
+
+
+def test_the_velocity_is_learnt_mostly_inside_the_hole(crops):
+    """The loss, recomputed: v = sqrt(a) noise - sqrt(1 - a) z, weight 0.1 outside."""
+    networks = Networks(SMALL)
+    images = tensor(crops.draw(np.random.default_rng(0), 3, 16), CPU)
+    holes = torch.zeros(3, 1, 16, 16)
+    holes[:, :, 5:9, 2:6] = 1
+    generator = torch.Generator().manual_seed(5)
+    loss = unet_loss(networks, networks.unet, images, holes, generator, SMALL)
+
+    generator = torch.Generator().manual_seed(5)
+    times = torch.randint(1000, (3,), generator=generator)
+    with torch.no_grad():
+        z = networks.vqvae.encode(images).latents
+        masked = torch.where(holes > 0, -torch.ones(()), images)
+        condition = [networks.vqvae.encode(masked).latents, (2 * holes - 1)[:, :, ::4, ::4]]
+        noise = torch.randn(z.shape, generator=generator)
+        betas = torch.linspace(0.0015**0.5, 0.0205**0.5, 1000) ** 2
+        a = torch.cumprod(1 - betas, 0)[times].reshape(3, 1, 1, 1)
+        noisy = a.sqrt() * z + (1 - a).sqrt() * noise
+        found = networks.unet(torch.cat([noisy, *condition], 1), times).sample
+        error = (found - (a.sqrt() * noise - (1 - a).sqrt() * z)) ** 2
+    inside = torch.zeros(3, 1, 4, 4)
+    inside[:, :, 1:3, 0:2] = 1  # latents of 4 px that the hole touches
+    weight = 0.1 + 0.9 * inside
+    wanted = (error * weight).sum() / (weight.sum() * 3)
+    assert abs(loss.item() - wanted.item()) < 1e-5
+
+
+def test_scaling_latents_changes_no_image(crops):
+    networks = Networks(SMALL)
+    take_codes(networks, crops, SMALL)
+    images = tensor(crops.draw(np.random.default_rng(0), 3, 16), CPU)
+    with torch.no_grad():
+        before = networks.vqvae(images).sample
+        scale_latents(networks, crops, SMALL)
+        after = networks.vqvae(images).sample
+    assert (before - after).abs().max() < 1e-4
+    assert abs(latents_of(networks, crops, SMALL, 2).std().item() - 1) < 1e-3
+
+
+def test_the_average_is_an_average():
+    networks = Networks(SMALL)
+    start = networks.unet.conv_in.weight.detach().clone()
+    with torch.no_grad():
+        networks.unet.conv_in.weight.add_(1)
+    networks.average_in(0.9, step=10**6)
+    assert torch.allclose(networks.average.conv_in.weight, start + 0.1, atol=1e-6)
+    networks.average_in(0.9, step=0)  # early on it follows faster
+    assert torch.allclose(networks.average.conv_in.weight, start + 0.1 + 0.9 * 0.9, atol=1e-6)
+
+
+def test_crops_are_of_the_frames_and_repeatable(crops):
+    one, again = (crops.draw(np.random.default_rng(3), 6, 16) for _ in range(2))
+    assert np.array_equal(one, again)
+    assert one.shape == (6, 16, 16, 3)
+    plain = Crops([np.full((2, 32, 32, 3), value, np.uint8) for value in (60, 180)])
+    found = plain.draw(np.random.default_rng(0), 100, 16)
+    assert (found.std(axis=(1, 2, 3)) == 0).all()  # never of two frames
+    assert {bool(v > 120) for v in found.mean(axis=(1, 2, 3))} == {True, False}
+
+
+def test_every_frame_is_drawn():
+    frames = Crops([np.zeros((3, 8, 8, 3), np.uint8), np.zeros((4, 8, 8, 3), np.uint8)])
+    seen = set()
+
+    class Video:
+        def __init__(self, name, length):
+            self.name, self.length = name, length
+
+        def __len__(self):
+            return self.length
+
+        def __getitem__(self, index):
+            seen.add((self.name, index % self.length))
+            return frames.videos[0][0]
+
+    Crops([Video("a", 3), Video("b", 4)]).draw(np.random.default_rng(0), 200, 8)
+    assert seen == {("a", i) for i in range(3)} | {("b", i) for i in range(4)}
+
+
+@pytest.mark.parametrize("side", [16, 64, 128])
+def test_holes_are_masks(side):
+    holes = draw_holes(np.random.default_rng(0), 200, side)
+    assert holes.dtype == np.uint8
+    assert set(np.unique(holes)) == {0, 1}
+    shares = holes.mean(axis=(1, 2))
+    assert shares.min() > 0
+    assert shares.max() < 0.95
+    assert 0.02 < np.median(shares) < 0.3
+
+
+def test_the_learning_rate_rises_and_falls():
+    settings = dataclasses.replace(SMALL, vq_steps=100, unet_steps=200, warmup=0.1)
+    rates = [learning_rate(settings, step) for step in range(300)]
+    assert rates[9] == rates[10] == settings.vq_learning_rate
+    assert max(rates[100:]) == settings.unet_learning_rate
+    assert rates[99] < 0.05 * settings.vq_learning_rate
+    assert rates[299] < 0.05 * settings.unet_learning_rate
+    assert rates[100] < 0.1 * settings.unet_learning_rate
+
+
+def test_the_command_line(shards, tmp_path):
+    command = [sys.executable, "-m", "training", "inpainter", "--shards", shards]
+    command += ["--out", tmp_path / "out", "--vq_steps", "2", "--unet_steps", "2", "--batch", "2"]
+    command += ["--side", "16", "--large_side", "32", "--architecture.vq_channels", "[8,8,8]"]
+    command += ["--architecture.unet_channels", "[32,32]"]
+    root = Path(__file__).parents[2]
+    subprocess.run([str(c) for c in command], check=True, cwd=root, capture_output=True)
+    assert (tmp_path / "out" / "model" / "model_index.json").is_file()
