@@ -24,17 +24,20 @@ def main() -> int | None:
     """Parse the command line and run the chosen command."""
     from pipeline import commands, tools
     from pipeline.fetch import fetch
+    from pipeline.new import new
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     status: int | None = auto_cli(
         {
             "run": commands.run,
+            "plan": commands.plan,
             "status": commands.status,
             "why": commands.why,
             "verify": commands.verify,
             "gc": commands.gc,
             "models": tools.models,
             "demo": tools.demo,
+            "new": new,
             "fetch": fetch,
         },
         as_positional=True,

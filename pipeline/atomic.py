@@ -56,7 +56,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file for people and programs, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return the text of a JSON file as it is written."""
+    return json.dumps(value, indent=1) + "\n"
 
 
 def canonical(value: Any) -> str:

@@ -118,7 +118,7 @@ def _close(cluster: Any) -> None:
         cluster.close(timeout=CLOSE_SECONDS)
         return
     for nanny in cluster.workers.values():
-        process = getattr(getattr(nanny, "process", None), "process", None)
+        process: Any = getattr(getattr(nanny, "process", None), "process", None)
         with contextlib.suppress(OSError, AttributeError, TypeError, ValueError):
             os.kill(process.pid, signal.SIGKILL)
 

@@ -5,86 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipeline import engine, maintenance
-from pipeline.catalogue import catalogue
 from pipeline.cluster import Cluster
 from pipeline.errors import ConfigurationError, DataError
-from pipeline.manifest import load_manifest
-from pipeline.plan import Plan, plan_stages
+from pipeline.plan import Plan
+from pipeline.request import Planned, Source, make_plan
 from pipeline.stages import Stages
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Which videos, and how they are cut into shards."""
-
-    manifest: str
-    """A data set's name (ped2, avenue, shanghaitech, ubnormal, demo) or a manifest's path."""
-    data: Path
-    """The folder of the data set as downloaded."""
-    cache: Path = Path("cache")
-    """Where shards are kept; shared by all runs and all data sets."""
-    only: tuple[str, ...] = ()
-    """Stages to run, with all that they read; none named: every stage."""
-    holdout: float = 0.125
-    """Share of the normal training videos kept out of training, for label-free choices."""
-    shard_frames: int = 512
-    """Frames a shard, at most."""
-
-    def __post_init__(self) -> None:
-        if self.shard_frames < 1:
-            raise ConfigurationError(f"shard_frames: {self.shard_frames} is below 1")
-        if not 0 <= self.holdout < 1:
-            raise ConfigurationError(f"holdout: {self.holdout} is not in [0, 1)")
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A plan and what of its manifest goes on to training and evaluation."""
-
-    plan: Plan
-    evaluate: str
-    settings: dict[str, Any] = field(default_factory=dict)
-
-
-def make_plan(source: Source, stages: Stages, workers: int = 0) -> Planned:
-    """Read the manifest, probe its videos and work out every key."""
-    from pipeline.digests import Digests
-
-    manifest = load_manifest(source.manifest, source.data)
-    videos = catalogue(
-        manifest, source.cache, source.holdout, workers or len(os.sched_getaffinity(0))
-    )
-    by_name = stages.by_name()
-    with Digests(source.cache / "digests.json") as digests:
-        planned = plan_stages(
-            manifest.name,
-            source.cache,
-            by_name,
-            source.only or tuple(_needed(by_name)),
-            source.shard_frames,
-            digests.of,
-        )
-    plan = Plan(manifest.name, source.cache, source.shard_frames, planned, videos)
-    return Planned(plan, manifest.evaluate, dict(manifest.settings))
-
-
-def _needed(stages: dict[str, Any]) -> list[str]:
-    """Return every stage but those that exist only to be read and that nothing reads."""
-    read = {name for stage in stages.values() for name in stage.inputs()}
-    return [name for name in stages if name != "instances" or name in read]
 
 
 def run(
     source: Source,
-    out: Path,
+    out: Path = Path("runs/latest"),
     stages: Stages = Stages(),  # noqa: B008 - frozen
     cluster: Cluster = Cluster(),  # noqa: B008
     engine_settings: engine.Settings = engine.Settings(),  # noqa: B008
+    shards: str = "",
 ) -> int:
     """Compute every missing shard of a data set, and write OUT/shards.json for the trainers.
 
@@ -97,13 +34,24 @@ def run(
         stages: Settings of each stage.
         cluster: Where to compute.
         engine_settings: Compression, retries, time limits.
+        shards: I/N: only this part of the shards, in this process's own workers and without
+            a scheduler, for element I of a job array of N.
     """
+    from pipeline import shares
+
+    share = shares.Share.parse(shards) if shards else None
     planned = make_plan(source, stages, cluster.workers)
-    summary = engine.run(planned.plan, cluster, engine_settings, out / "logs")
+    plan = planned.plan
+    engine.write_keys(plan, out / "keys.json")
+    if share:
+        workers = cluster.workers or len(os.sched_getaffinity(0))
+        summary = shares.run_share(plan, share, engine_settings, out / "logs", workers)
+    else:
+        summary = engine.run(plan, cluster, engine_settings, out / "logs")
     computed = sum(summary.computed.values())
     if not computed and not summary.failures:
         print(
-            f"{planned.plan.dataset}: nothing to do, all {sum(summary.cached.values())} shards are "
+            f"{plan.dataset}: nothing to do, all {sum(summary.cached.values())} shards are "
             f"cached in {source.cache} ({summary.wall_seconds:.2f} s)"
         )
     else:
@@ -111,11 +59,38 @@ def run(
         print(f"{computed} shards in {summary.wall_seconds:.1f} s, cache {source.cache}")
     if summary.failures:
         return _report_failures(summary)
-    if not source.only:
-        path = out / "shards.json"
-        changed = engine.write_shards_json(planned.plan, path, planned.evaluate, planned.settings)
-        print(f"{path} {'written' if changed else 'is up to date'}")
+    if share and engine.missing_count(plan):
+        print(f"share {shards} is done; shards of other shares are still missing")
+    elif not source.only:
+        _write_shards_json(planned, out / "shards.json")
     return 0
+
+
+def _write_shards_json(planned: Planned, path: Path) -> None:
+    changed = engine.write_shards_json(planned.plan, path, planned.evaluate, planned.settings)
+    print(f"{path} {'written' if changed else 'is up to date'}")
+
+
+def plan(source: Source, out: Path = Path("runs/latest"), stages: Stages = Stages()) -> None:  # noqa: B008
+    """Write the ids of all shards to OUT/shards.txt, a line each, and say what is missing.
+
+    Nothing is computed, but every video is read once to hash it, which later runs and all
+    elements of a job array then need not do.
+
+    Args:
+        source: Which videos.
+        out: Folder of the run.
+        stages: Settings of each stage.
+    """
+    from pipeline.atomic import write_text
+    from pipeline.shares import shard_ids
+
+    planned = make_plan(source, stages).plan
+    ids = list(shard_ids(planned))
+    write_text(out / "shards.txt", "".join(f"{name}\n" for name in ids))
+    engine.write_keys(planned, out / "keys.json")
+    missing = engine.missing_count(planned)
+    print(f"{len(ids)} shards of {len(planned.videos)} videos, {missing} missing: {out}/shards.txt")
 
 
 def _report_failures(summary: engine.Summary) -> int:
@@ -180,27 +155,59 @@ def why(
             print(f"    {part}: cached {cached!r}, wanted {wanted!r}")
 
 
-def verify(cache: Path = Path("cache"), repair: bool = False, as_json: bool = False) -> int:
+def verify(
+    cache: Path = Path("cache"),
+    repair: bool = False,
+    source: Source | None = None,
+    stages: Stages = Stages(),  # noqa: B008
+    cluster: Cluster = Cluster(),  # noqa: B008
+    engine_settings: engine.Settings = engine.Settings(),  # noqa: B008
+    out: Path = Path("runs/latest"),
+    as_json: bool = False,
+) -> int:
     """Read every byte of every shard and compare it with its record.
 
     Args:
-        cache: The cache to verify.
-        repair: Remove what is damaged, so that the next run computes just that again.
+        cache: The cache to verify; a source's own cache goes before it.
+        repair: Remove what is damaged and, where a source is given, compute just that again.
+        source: Which videos to repair from.
+        stages: Settings of each stage, to repair.
+        cluster: Where to compute, to repair.
+        engine_settings: Compression, retries, time limits, to repair.
+        out: Folder for the logs of a repair.
         as_json: Print JSON for programs.
     """
+    cache = source.cache if source else cache
     if not cache.is_dir():
         raise ConfigurationError(f"cache: {cache} is not a folder")
     bad = maintenance.verify(cache, len(os.sched_getaffinity(0)))
-    if repair:
-        maintenance.discard([path for path, _ in bad])
+    repaired: set[Path] = set()
+    if repair and bad:
+        plan = make_plan(source, stages, cluster.workers).plan if source else None
+        repaired = _repair([path for path, _ in bad], plan, cluster, engine_settings, out)
     if as_json:
-        print(json.dumps([{"shard": str(path), "error": error} for path, error in bad], indent=1))
+        rows = [{"shard": str(p), "error": error, "repaired": p in repaired} for p, error in bad]
+        print(json.dumps(rows, indent=1))
     else:
         for _, error in bad:
             print(error)
-        removed = " removed; run the pipeline again" if repair and bad else ""
+        removed = f", removed; {len(repaired)} computed again" if repair and bad else ""
         print(f"{len(bad)} damaged shards{removed}")
+        if repair and len(repaired) < len(bad):
+            print("run the pipeline with the settings that made the others, to compute them again")
     return DataError.exit_status if bad and not repair else 0
+
+
+def _repair(
+    damaged: list[Path], plan: Plan | None, cluster: Cluster, settings: engine.Settings, out: Path
+) -> set[Path]:
+    maintenance.discard(damaged)
+    if plan is None:
+        return set()
+    summary = engine.run(plan, cluster, settings, out / "logs", only=set(damaged))
+    if summary.failures:
+        _report_failures(summary)
+    return {path for path in damaged if path.with_suffix(".json").exists()}
 
 
 def gc(

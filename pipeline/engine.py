@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.atomic import canonical, write_json
 from pipeline.cluster import Cluster, connect, stage_resources
@@ -55,7 +56,7 @@ def run(
         try:
             with connect(cluster) as client:
                 for result in _results(client, plan, missing, cluster, settings, logs):
-                    _count(result, summary)
+                    summary.count(result)
                     bars[result.stage].update(result.shards)
         finally:
             for bar in bars.values():
@@ -74,15 +75,6 @@ def _bars(plan: Plan, missing: Missing, summary: Summary) -> dict[str, Any]:
         )
         for at, name in enumerate(name for name in plan.stages if left[name])
     }
-
-
-def _count(result: Result, summary: Summary) -> None:
-    if result.error:
-        summary.failures.append(result)
-        return
-    summary.computed[result.stage] += result.shards
-    summary.bytes[result.stage] += result.bytes
-    summary.seconds[result.stage] += result.seconds
 
 
 def _results(
@@ -108,7 +100,8 @@ def _results(
         tasks = video_tasks(plan, video, left, settings, logs, run_name)
         waiting.update(_submit_video(client, plan, tasks, settings.retries, resources, names))
         while waiting.count() >= settings.wave:
-            yield _result(*next(waiting), names)
+            future, outcome = cast(Any, next(waiting))
+            yield _result(future, outcome, names)
     for future, outcome in waiting:
         yield _result(future, outcome, names)
 
@@ -191,8 +184,6 @@ def write_shards_json(plan: Plan, path: Path, evaluate: str, settings: dict[str,
 
 def canonical_file(path: Path) -> str:
     """Return the canonical text of a JSON file."""
-    import json
-
     return canonical(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -220,6 +211,26 @@ def _stage_entry(plan: Plan, name: str) -> dict[str, Any]:
         "arrays": specs(entry.arrays),
         "videos": videos,
     }
+
+
+def write_keys(plan: Plan, path: Path) -> None:
+    """Note which keys a run uses, before it is complete, so that ``gc`` leaves them alone."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))["stages"]
+    except (OSError, ValueError, KeyError, TypeError):
+        known = {}
+    used = {name: {"folder": str(entry.folder.absolute())} for name, entry in plan.stages.items()}
+    if known | used != known:
+        write_json(path, {"stages": known | used})
+
+
+def missing_count(plan: Plan) -> int:
+    """Return how many shards of a plan are not committed."""
+    return sum(
+        plan.shard_count(name, video) - len(plan.committed(name, video))
+        for name in plan.stages
+        for video in plan.videos_of(name)
+    )
 
 
 def check_complete(plan: Plan) -> None:

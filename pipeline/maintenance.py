@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import TEMPORARY
-from pipeline.claims import CLAIM, STALE_SECONDS
+from pipeline.claims import CLAIM, STALE_SECONDS, file_system_now
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.plan import Plan, committed
 from pipeline.progress import progress_bar
@@ -100,7 +100,7 @@ def verify(cache: Path, workers: int = 2) -> list[tuple[Path, str]]:
     def check(path: Path) -> None:
         try:
             check_shard(path)
-        except DataError as error:
+        except (DataError, OSError) as error:
             bad.append((path, str(error)))
         bar.update()
 
@@ -134,7 +134,7 @@ def strays(cache: Path, runs: Path | None = None) -> list[Stray]:
         With it, also the stages that no ``shards.json`` below this folder names.
     """
     found = []
-    now = time.time()
+    now = _now(cache)
     for path in _files(cache):
         reason = ""
         if path.name.endswith(TEMPORARY):
@@ -162,10 +162,20 @@ def strays(cache: Path, runs: Path | None = None) -> list[Stray]:
     return found
 
 
+def _now(cache: Path) -> float:
+    """Return the time by the cache's own clock; by this machine's where it is read-only."""
+    try:
+        return file_system_now(cache)
+    except OSError:
+        return time.time()
+
+
 def _used_folders(runs: Path) -> set[Path]:
+    """Return the folders that finished runs name, and those that runs under way work on."""
     return {
         Path(stage["folder"]).absolute()
-        for file in runs.rglob("shards.json")
+        for name in ("shards.json", "keys.json")
+        for file in runs.rglob(name)
         for stage in _load(file)["stages"].values()
     }
 

@@ -21,7 +21,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline.atomic import canonical, replacing, sha256_of_file, write_json
+from pipeline.atomic import canonical, json_text, replacing, sha256_of_file, write_json
 from pipeline.errors import ConfigurationError, DataError
 
 #: Frames smaller than this share chunks; a chunk a frame would cost more than the frame.
@@ -131,6 +131,9 @@ def check_shard(path: Path) -> dict[str, Any]:
         If anything differs.
     """
     record = read_record(path)
+    file = path.with_suffix(".json")
+    if file.read_text(encoding="utf-8") != json_text(record):
+        raise DataError(f"{file}: its bytes are not those that were committed")
     if not path.exists():
         raise DataError(f"{path}: the record is there, the shard is not")
     size = path.stat().st_size

@@ -49,6 +49,15 @@ class Summary:
     failures: list[Result] = field(default_factory=list)
     wall_seconds: float = 0.0
 
+    def count(self, result: Result) -> None:
+        """Add a task's result."""
+        if result.error:
+            self.failures.append(result)
+            return
+        self.computed[result.stage] += result.shards
+        self.bytes[result.stage] += result.bytes
+        self.seconds[result.stage] += result.seconds
+
     def table(self) -> str:
         """Return the summary as a table for people."""
         lines = [f"{'stage':<14}{'cached':>8}{'computed':>10}{'failed':>8}{'MB':>10}{'core s':>10}"]
