@@ -13,6 +13,7 @@ from pipeline.reader import Dataset, VideoInfo
 from pipeline.shard import FrameArray
 
 CROPS_A_FRAME = 2
+SHRUNK, MAGNIFIED = 0.25, 0.15
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Crops:
     videos: Sequence[FrameArray | np.ndarray]
 
     def draw(self, rng: np.random.Generator, count: int, side: int) -> np.ndarray:
-        """Return ``count`` crops, (count, side, side, 3) uint8, mirrored and recoloured at random.
+        """Return ``count`` crops, (count, side, side, 3) uint8, mirrored, scaled and recoloured.
 
         Raises
         ------
@@ -51,19 +52,30 @@ def crops_of(dataset: Dataset, videos: Sequence[VideoInfo]) -> Crops:
 
 
 def _cut(rng: np.random.Generator, frame: np.ndarray, side: int) -> np.ndarray:
-    top, left = (int(rng.integers(size - side + 1)) for size in frame.shape[:2])
-    return frame[top : top + side, left : left + side]
+    """Cut a square; some are larger and shrunk, some smaller and magnified, by two.
+
+    Data sets differ in how large things are in them, and windows may be scaled.
+    """
+    draw = rng.random()
+    part = 2 * side if draw < SHRUNK else side // 2 if draw > 1 - MAGNIFIED else side
+    part = part if part <= min(frame.shape[:2]) else side
+    top, left = (int(rng.integers(size - part + 1)) for size in frame.shape[:2])
+    crop = frame[top : top + part, left : left + part]
+    if part == side:
+        return crop
+    how = cv2.INTER_AREA if part > side else cv2.INTER_CUBIC
+    return cv2.resize(np.ascontiguousarray(crop), (side, side), interpolation=how)
 
 
 def _vary(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
-    """Mirror half of the crops; change brightness and contrast; turn a fifth of them gray."""
+    """Mirror half of the crops; change brightness and contrast; turn a tenth of them gray."""
     if rng.random() < 0.5:
         crop = crop[:, ::-1]
     values = crop.astype(np.float32)
-    if rng.random() < 0.2:
+    if rng.random() < 0.1:
         values = np.broadcast_to(values.mean(axis=2, keepdims=True), values.shape)
     middle = values.mean()
-    values = (values - middle) * rng.uniform(0.7, 1.3) + middle + rng.uniform(-30, 30)
+    values = (values - middle) * rng.uniform(0.8, 1.2) + middle + rng.uniform(-20, 20)
     return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
