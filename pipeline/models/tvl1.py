@@ -18,7 +18,10 @@ import cv2
 import numpy as np
 
 from pipeline.errors import ConfigurationError
-from pipeline.models import tvl1_kernels as kernels
+from pipeline.models.lanes import WIDTH
+from pipeline.models.tvl1_kernels import solve
+from pipeline.models.tvl1_layout import FIRST, PLANES, SECOND, SIDE, Level, U, V
+from pipeline.models.tvl1_warp import IOTA, gradients
 
 #: What the setting ``flow.engine`` may be.
 ENGINES = ("tvl1", "opencv", "fast")
@@ -50,31 +53,6 @@ FULL = Schedule()
 FAST = Schedule(scales=8, warps=2, outer=1, inner=15)
 
 
-class _Level:
-    """Where the pixels of one pyramid level lie in the flat workspace."""
-
-    def __init__(self, height: int, width: int) -> None:
-        self.height, self.width = height, width
-        blocks = -(-width // kernels.WIDTH)
-        self.stride = blocks * kernels.WIDTH + 2 * kernels.SIDE
-        # Planes that start at different places of a memory page: loads of one do not wait
-        # for stores to another.
-        self.plane = self.stride * (height + 2 * kernels.TOP) + 5 * kernels.WIDTH
-        self.origin = kernels.TOP * self.stride + kernels.SIDE
-        columns = np.arange(kernels.WIDTH) + (blocks - 1) * kernels.WIDTH
-        self.tails = np.concatenate([columns < width, columns < width - 1]).astype(np.float32)
-
-    @property
-    def geometry(self) -> tuple[int, int, int, int, int]:
-        return self.origin, self.plane, self.stride, self.height, self.width
-
-    def view(self, work: np.ndarray, plane: int) -> np.ndarray:
-        """Return the pixels (height, width) of a plane, shared with the workspace."""
-        start = self.origin + plane * self.plane
-        rows = work[start : start + self.height * self.stride]
-        return rows.reshape(self.height, self.stride)[:, : self.width]
-
-
 _of_thread = threading.local()
 
 
@@ -82,8 +60,8 @@ def _workspace(size: int) -> np.ndarray:
     work = getattr(_of_thread, "work", None)
     if work is None or work.size < size:
         # A block of 16 that straddles two cache lines takes twice the time to load.
-        raw = np.empty(size + kernels.WIDTH, np.float32)
-        start = -raw.ctypes.data // raw.itemsize % kernels.WIDTH
+        raw = np.empty(size + WIDTH, np.float32)
+        start = -raw.ctypes.data // raw.itemsize % WIDTH
         work = _of_thread.work = raw[start : start + size]
     return work
 
@@ -140,15 +118,15 @@ def tvl1(first: np.ndarray, second: np.ndarray, schedule: Schedule = FULL) -> np
     """
     check_pair(first, second)
     pyramid = _pyramid(first.astype(np.float32), second.astype(np.float32), schedule)
-    work = _workspace(_Level(*first.shape).plane * kernels.PLANES + kernels.SIDE)
+    work = _workspace(Level(*first.shape).plane * PLANES + SIDE)
     flow: tuple[np.ndarray, ...] = ()
     for images in reversed(pyramid):
-        # Almost always the first attempt; see kernels.solve.
+        # Almost always the first attempt; see solve.
         for ahead in (True, False):
             level = _prepare(work, images, flow, schedule)
             if _solve(work, level, schedule, ahead) >= 0:
                 break
-        flow = tuple(level.view(work, plane).copy() for plane in (kernels.U, kernels.V))
+        flow = tuple(level.view(work, plane).copy() for plane in (U, V))
     return np.stack(flow, axis=-1)
 
 
@@ -157,21 +135,21 @@ def _prepare(
     images: tuple[np.ndarray, np.ndarray],
     coarse: tuple[np.ndarray, ...],
     schedule: Schedule,
-) -> _Level:
-    level = _Level(*images[0].shape)
-    work[: kernels.PLANES * level.plane] = 0
-    for plane, image in zip((kernels.FIRST, kernels.SECOND), images, strict=True):
+) -> Level:
+    level = Level(*images[0].shape)
+    work[: PLANES * level.plane] = 0
+    for plane, image in zip((FIRST, SECOND), images, strict=True):
         level.view(work, plane)[:] = image
-    kernels.gradients(work, *level.geometry)
-    for plane, field in zip((kernels.U, kernels.V), coarse, strict=False):
+    gradients(work, *level.geometry)
+    for plane, field in zip((U, V), coarse, strict=False):
         finer = cv2.resize(field, images[0].shape[::-1])
         np.multiply(finer, np.float32(1 / schedule.step), out=level.view(work, plane))
     return level
 
 
-def _solve(work: np.ndarray, level: _Level, schedule: Schedule, ahead: bool) -> int:
+def _solve(work: np.ndarray, level: Level, schedule: Schedule, ahead: bool) -> int:
     rules = (schedule.warps, schedule.outer, schedule.inner, schedule.epsilon)
-    return kernels.solve(work, *level.geometry, level.tails, kernels.IOTA, *rules, ahead)
+    return solve(work, *level.geometry, level.tails, IOTA, *rules, ahead)
 
 
 def opencv_tvl1(first: np.ndarray, second: np.ndarray) -> np.ndarray:
