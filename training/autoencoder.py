@@ -8,6 +8,7 @@ the same weights in less time, and a checkpoint written by one is read by the ot
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from training.memory import Memory, MemorySettings
 
 CLIP_LENGTH = 16
 """Frames of a clip (T)."""
+
+Engine = Literal["plain", "fast"]
 
 NEGATIVE_SLOPE = 0.2
 """Slope of LeakyReLU below zero."""
@@ -98,20 +101,47 @@ class Autoencoder(nn.Module):
             For clips of a shape that the network cannot reconstruct at its size.
         """
         check_clips(clips)
-        code = self.encoder(clips)
+        code = self.encode(clips)
         extra = code.new_zeros(())
         if self.memory is not None:
             code, extra = self.memory(code)
-        output = self.decoder(code)
+        output = self.decode(code)
         return (output, extra) if penalty else output
 
+    def encode(self, clips: Tensor) -> Tensor:
+        """Clips (B, 3, T, H, W) to codes (B, C, T/8, H/16, W/16)."""
+        return self.encoder(clips)
 
-def build_autoencoder(settings: AutoencoderSettings | None = None) -> Autoencoder:
+    def decode(self, code: Tensor) -> Tensor:
+        """Codes to clips, the other way round."""
+        return self.decoder(code)
+
+
+def build_autoencoder(
+    settings: AutoencoderSettings | None = None, engine: Engine = "plain"
+) -> Autoencoder:
     """Make the network with fresh weights (PyTorch's default initialisation).
 
+    Parameters
+    ----------
+    settings
+        What the network is.
+    engine
+        How it is computed: ``plain``, by PyTorch's layers, or ``fast``, by
+        :mod:`training.fast` (CPU, fp32). Weights and checkpoints are the same.
+
+    Notes
+    -----
     Seed ``torch.manual_seed`` before the call to repeat it.
     """
-    return Autoencoder(settings or AutoencoderSettings())
+    settings = settings or AutoencoderSettings()
+    if engine == "plain":
+        return Autoencoder(settings)
+    if engine == "fast":
+        from training.fast import FastAutoencoder
+
+        return FastAutoencoder(settings)
+    raise ConfigurationError(f"engine: {engine!r}: must be plain or fast")
 
 
 def check_clips(clips: Tensor) -> None:
