@@ -15,32 +15,25 @@ import numpy as np
 
 from pipeline.demo import render_scene
 from pipeline.models.inpainters import EMBEDDED, Inpainter, OpenCVInpainter, load_latent
-from pipeline.models.windows import Windowing
+from pipeline.models.windows import WINDOWS, Windowing
 from pipeline.reader import open_dataset
 
-SIZE = 256
-Example = tuple[np.ndarray, np.ndarray]
+Labelled = Iterator[tuple[np.ndarray, np.ndarray]]
+"""Frames (S, S, 3) uint8 with the label maps (S, S) of their objects."""
 
 
-def plaza_frames(places: int, frames: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield frames of the demo's kind, (256, 256, 3), with their label maps of walkers."""
+def plaza_frames(places: int, frames: int, size: int) -> Labelled:
+    """Yield frames of the demo's kind, resized as the stage ``frames`` does it."""
     for place in range(places):
         video = list(render_scene(1000 + place, frames=60, place=place))
         for rendered in video[:: 60 // frames][:frames]:
             yield (
-                resized(rendered.frame),
-                cv2.resize(rendered.instances, (SIZE, SIZE), interpolation=cv2.INTER_NEAREST),
+                cv2.resize(rendered.frame, (size, size), interpolation=cv2.INTER_LINEAR),
+                cv2.resize(rendered.instances, (size, size), interpolation=cv2.INTER_NEAREST),
             )
 
 
-def resized(frame: np.ndarray) -> np.ndarray:
-    """Return a frame as the stage ``frames`` makes it."""
-    return cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
-
-
-def known_holes(
-    frames: Iterator[tuple[np.ndarray, np.ndarray]], seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def known_holes(frames: Labelled, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return images and holes: one walker's silhouette a frame, moved to where there is none."""
     rng = np.random.default_rng(seed)
     images, masks = [], []
@@ -70,7 +63,7 @@ def moved_silhouette(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray
     return None
 
 
-def ped2_frames(shards: Path, every: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def shard_frames(shards: Path, every: int) -> Labelled:
     """Yield training frames of a data set with their label maps, from its shards."""
     dataset = open_dataset(shards)
     for video in dataset.select(split="train"):
@@ -132,6 +125,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=EMBEDDED)
     parser.add_argument("--steps", type=int, nargs="+", default=[20])
+    parser.add_argument("--size", type=int, default=256, help="side of plaza frames")
+    parser.add_argument("--window", choices=WINDOWS, default="hole")
+    parser.add_argument("--resolution", type=int, default=0)
     parser.add_argument("--shards", type=Path, help="shards.json of a data set, to measure it")
     parser.add_argument("--every", type=int, default=10, help="take every so many frames of it")
     parser.add_argument("--sheet", type=Path, help="write a picture of plaza frames (PNG)")
@@ -140,11 +136,13 @@ def main() -> None:
         name: OpenCVInpainter(engine=name, radius=3) for name in ("telea", "navier_stokes")
     }
     for steps in given.steps:
-        windowing = Windowing(window="hole", batch=8)
+        windowing = Windowing(window=given.window, resolution=given.resolution)
         engines[f"latent, {steps} steps"] = load_latent(
             given.model, windowing=windowing, steps=steps
         )
-    frames = ped2_frames(given.shards, given.every) if given.shards else plaza_frames(20, 6)
+    frames = (
+        shard_frames(given.shards, given.every) if given.shards else plaza_frames(20, 6, given.size)
+    )
     images, masks = known_holes(frames)
     results = compare(images, masks, engines)
     if given.sheet:

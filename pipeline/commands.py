@@ -61,8 +61,10 @@ def run(
         return _report_failures(summary)
     if share and engine.missing_count(plan):
         print(f"share {shards} is done; shards of other shares are still missing")
-    elif not source.only:
-        _write_shards_json(planned, out / "shards.json")
+    else:
+        # A part of the stages has a name of its own: the inpainter is trained on frames alone.
+        name = "-".join(("shards", *source.only))
+        _write_shards_json(planned, out / f"{name}.json")
     return 0
 
 
