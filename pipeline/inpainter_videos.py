@@ -1,4 +1,4 @@
-"""The videos on which the embedded inpainter was trained: ``python -m pipeline.inpainter_videos OUT``.
+"""The videos on which the embedded inpainter was trained (``python -m pipeline.inpainter_videos``).
 
 Generated plazas, each of a place of its own, with seeds apart from the demo's; and pans
 over photographs that scikit-image and scikit-learn ship and that may be redistributed.

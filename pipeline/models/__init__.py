@@ -1,0 +1,1 @@
+"""What the stages compute with: flows, inpainters, segmenters, encoders, masks."""
