@@ -26,11 +26,8 @@ from torch import Tensor, nn
 from pipeline.errors import ConfigurationError
 from training.allocator import keep_freed_memory
 from training.autoencoder import NEGATIVE_SLOPE, Autoencoder, AutoencoderSettings
-from training.kernels import convolution, norm
+from training.kernels import convolution, ends, norm
 from training.kernels.product import PANEL
-
-END_STRIDE = [1, 2, 2]
-"""Of the first and the last layer, which have three channels at one end."""
 
 
 class FastAutoencoder(Autoencoder):
@@ -172,9 +169,9 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, clips: Tensor, *p: Tensor) -> tuple[Tensor, ...]:
         weights, gains = p[0:8:2], p[8:]
-        clips = clips.contiguous(memory_format=torch.channels_last_3d)
-        z = nn.functional.conv3d(clips, weights[0], None, END_STRIDE, 1)
-        done = [_normalised(_channels_last(z), *gains[:2])]
+        clips = _channels_last(clips.detach())
+        z = ends.widen(clips, weights[0])
+        done = [_normalised(z, *gains[:2])]
         for k in range(1, 4):
             z = convolution.down(done[-1].z, done[-1].norm, NEGATIVE_SLOPE, weights[k])
             done.append(_normalised(z, *gains[2 * k : 2 * k + 2]))
@@ -201,11 +198,12 @@ class _Encode(torch.autograd.Function):
             )
             g = convolution.up(g, _plain(g.shape[-1]), 1, weights[k])
         for_gains[:0] = done[0].backward(g)
-        wanted = [ctx.needs_input_grad[0], True, False]
-        for_clips, for_weights[0], _unused = torch.ops.aten.convolution_backward(
-            _channels_first(g), clips, weights[0], None, END_STRIDE, [1] * 3, [1] * 3, False,
-            [0] * 3, 1, wanted,
-        )  # fmt: skip
+        for_weights[0] = ends.ends_weights(clips, g, _plain(g.shape[-1]), 1)
+        for_clips = None
+        if ctx.needs_input_grad[0]:
+            zeros = g.new_zeros(3)
+            plain = _plain(g.shape[-1])
+            for_clips = _channels_first(ends.narrow(g, plain, 1, weights[0], zeros))
         _no_bias_gradients(for_weights, weights, 4, 0)
         return for_clips, *for_weights, *for_gains
 
@@ -224,26 +222,24 @@ class _Decode(torch.autograd.Function):
             z = convolution.up(z, read, slope, weights[k])
             done.append(_normalised(z, *gains[2 * k : 2 * k + 2]))
             read, slope = done[-1].norm, NEGATIVE_SLOPE
-        last = _channels_first(norm.activate(z, read, slope))
-        output = nn.functional.conv_transpose3d(last, weights[3], p[7], END_STRIDE, 1, (0, 1, 1))
+        output = ends.narrow(z, read, slope, weights[3], p[7])
         ctx.save_for_backward(*weights)
-        ctx.done, ctx.last = done, last
+        ctx.done = done
         moments = [m for layer in done for m in layer.moments]
         ctx.mark_non_differentiable(*moments)
-        return output, *moments
+        return _channels_first(output), *moments
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         weights = ctx.saved_tensors
         done: list[_Layer] = ctx.done
-        gradient = gradient.contiguous(memory_format=torch.channels_last_3d)
-        g, last_weight, last_bias = torch.ops.aten.convolution_backward(
-            gradient, ctx.last, weights[3], [3], END_STRIDE, [1] * 3, [1] * 3, True, [0, 1, 1],
-            1, [True, True, True],
-        )  # fmt: skip
+        gradient = _channels_last(gradient)
+        last = done[2]
+        last_weight = ends.ends_weights(gradient, last.z, last.norm, NEGATIVE_SLOPE)
+        last_bias = gradient.sum((0, 1, 2, 3))
         for_weights: list[Tensor | None] = [None] * 6 + [last_weight, last_bias]
         for_gains: list[Tensor] = []
-        g = _channels_last(g)
+        g = ends.widen(gradient, weights[3])
         for k in (2, 1, 0):
             for_gains[:0] = done[k].backward(g)
             below = done[k - 1].z if k else ctx.code

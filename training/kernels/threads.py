@@ -109,3 +109,15 @@ def in_parts(
     for part in parts[1:]:
         parts[0] += part
     return parts[0]
+
+
+def over_frames(work: Callable[[int, tuple[int, int]], None], clips: int, frames: int) -> None:
+    """Call ``work(k, (n, t))`` on thread k for every frame; who does which is fixed."""
+    todo = [(n, t) for n in range(clips) for t in range(frames)]
+    threads = torch.get_num_threads()
+
+    def part(k: int) -> None:
+        for block in todo[len(todo) * k // threads : len(todo) * (k + 1) // threads]:
+            work(k, block)
+
+    in_threads(part)
