@@ -73,7 +73,7 @@ def detector_calibration(run: Run, scores: RunScores, settings: Fusing) -> dict[
     if len(names) == 1:
         eta = {names[0]: 1.0}
     else:
-        labels, omegas = fusion.imagined(held, protocol, limits)
+        labels, omegas = fusion.imagined(held, protocol, limits, settings.pseudo)
         eta = fusion.best(names, labels, omegas, "label-free", settings.steps).eta
     maps = heldout_maps(scores)
     return {

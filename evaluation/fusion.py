@@ -1,11 +1,15 @@
 """ω_agg = η1·ω1 + η2·ω2 + η3·ω3 (equation 6), and how η is chosen.
 
 ``label-free``
-    Held-out *normal* training videos and their own pseudo-anomalies choose η: for each of
-    them three test videos are imagined, its normal frames followed by its frames with (a)
-    the spatial, (b) the temporal, (c) both pseudo-anomalies, scaled as the protocol scales
-    a test video. The η that separates best, by micro AUC over all of them, is taken.
-    Nothing of the test videos is used.
+    Held-out *normal* training videos choose η: for each of them test videos are imagined, its
+    normal frames followed by the same frames with pseudo-anomalies, scaled as the protocol
+    scales a test video. The η that separates best, by micro AUC over all of them, is taken.
+    Nothing of the test videos is used. Which pseudo-anomalies:
+
+    ``movers`` (the default): of a kind that no network was trained on
+    (:mod:`evaluation.movers`), seen by all indicators at once.
+
+    ``own``: those of the training, as (a) the spatial, (b) the temporal, (c) both.
 ``tuned-on-test``
     The η with the best micro AUC on the test labels: the optimistic number, reported
     beside the other under that name, as it is what published results are silent about.
@@ -29,12 +33,15 @@ from pipeline.errors import ConfigurationError
 
 Eta = dict[str, float]
 
-KINDS = (
-    ("spatial", {"spatial", "discriminator"}),
-    ("temporal", {"temporal"}),
-    ("both", {"spatial", "temporal", "discriminator"}),
-)
-"""Imagined anomalies: which indicators see the pseudo-anomaly in each."""
+KINDS = {
+    "own": (
+        ("_pa", {"spatial", "discriminator"}),
+        ("_pa", {"temporal"}),
+        ("_pa", {"spatial", "temporal", "discriminator"}),
+    ),
+    "movers": (("_mover", {"spatial", "temporal", "discriminator"}),),
+}
+"""Imagined anomalies: which scores they are, and which indicators see them."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,10 @@ def equal(names: Sequence[str]) -> Choice:
 
 
 def imagined(
-    heldout: Sequence[VideoScores], protocol: Protocol, limits: dict[str, Range] | None
+    heldout: Sequence[VideoScores],
+    protocol: Protocol,
+    limits: dict[str, Range] | None,
+    pseudo: str = "own",
 ) -> tuple[list[np.ndarray], list[dict[str, np.ndarray]]]:
     """Return labels and indicators of the videos that label-free choices are made on.
 
@@ -137,22 +147,25 @@ def imagined(
         Says which frames count and how they are scaled.
     limits
         For ``normalise: heldout``, as :func:`evaluation.protocols.heldout_limits` gives.
+    pseudo
+        ``movers`` or ``own``.
 
     Raises
     ------
     ConfigurationError
         If there are no held-out videos, or their pseudo-anomalies were not scored.
     """
-    ready = [one for one in heldout if one.has_pseudo_anomalies]
+    kinds = KINDS[pseudo]
+    ready = [one for one in heldout if one.has(kinds[0][0])]
     if not ready:
         raise ConfigurationError(
             "eta: label-free: needs held-out normal videos and the scores of their "
-            "pseudo-anomalies; run the pipeline with --source.holdout above 0 and score again, or "
-            "set eta to equal"
+            f"pseudo-anomalies ({pseudo}); run the pipeline with --source.holdout above 0, score "
+            "again with scoring.movers: true, or set eta to equal"
         )
     raw = [
-        _normal_then_anomalous(one, protocol, touched & set(one.indicators))
-        for one, (_, touched) in itertools.product(ready, KINDS)
+        _normal_then_anomalous(one, protocol, touched & set(one.indicators), suffix)
+        for one, (suffix, touched) in itertools.product(ready, kinds)
         if touched & set(one.indicators)
     ]
     labels = [np.repeat([0, 1], len(next(iter(part.values()))) // 2) for part in raw]
@@ -165,7 +178,7 @@ def imagined(
 
 
 def _normal_then_anomalous(
-    one: VideoScores, protocol: Protocol, touched: set[str]
+    one: VideoScores, protocol: Protocol, touched: set[str], suffix: str
 ) -> dict[str, np.ndarray]:
     """Raw indicators of a video's scored frames, then of the same with pseudo-anomalies."""
     frames = protocol.scored(one.video.frames)
@@ -173,7 +186,7 @@ def _normal_then_anomalous(
         name: np.concatenate(
             [
                 protocols.raw_indicator(one, name)[frames],
-                protocols.raw_indicator(one, name, "_pa" if name in touched else "")[frames],
+                protocols.raw_indicator(one, name, suffix if name in touched else "")[frames],
             ]
         )
         for name in one.indicators

@@ -10,6 +10,7 @@ what label-free choices are made on (:mod:`evaluation.fusion`).
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -50,6 +51,13 @@ class Scoring:
 
     maps: int = 64
     """Side in cells of the error maps that are saved; 0 saves none."""
+
+    movers: bool = True
+    """Also score held-out normal videos with movers in them (:mod:`evaluation.movers`), on
+    which η is chosen."""
+
+    features_model: str = ""
+    """For movers and D on ViFi-CLIP or CLIP features: where that model lies."""
 
     device: str = "auto"
     """auto (a GPU if there is one), cpu, cuda or cuda:N."""
@@ -108,6 +116,8 @@ def score_run(run: Run, settings: Scoring, progress: Callable[[str], object] = p
         values = score_video(run.dataset, video, networks, settings)
         if heldout:
             values |= score_video(run.dataset, video, networks, settings, pseudo=True)
+            if settings.movers:
+                values |= score_movers(run.dataset, video, networks, settings)
         save_video(folder, video.name, values, fingerprint)
     save_index(folder, provenance, [video for video, _ in videos])
     return folder
@@ -199,6 +209,33 @@ def score_video(
         values[name + suffix] = errors
         if maps is not None:
             values[f"{name}{suffix}_map"] = maps
+    return values
+
+
+def score_movers(
+    dataset: Dataset, video: VideoInfo, networks: dict[str, Trained], settings: Scoring
+) -> dict[str, np.ndarray]:
+    """Return the raw scores of a held-out video with movers in it, names with ``_mover``."""
+    from evaluation.movers import Movers
+    from pipeline.live import Live
+    from training.reading import area_resize
+
+    movers = Movers(dataset, video, Live(dataset, settings.features_model))
+    quiet = dataclasses.replace(settings, maps=0)
+    values = {}
+    for name, trained in networks.items():
+        if name == "discriminator":
+            chunks = range(0, video.frames, 64)
+            features = [movers.features(t, min(t + 64, video.frames)) for t in chunks]
+            values["discriminator_mover"] = probabilities(np.concatenate(features), trained.network)
+            continue
+        stored = movers.frames if name == "spatial" else movers.flow
+        size = trained.settings["size"]
+
+        def read(start: int, stop: int, stored=stored, size=size) -> np.ndarray:  # type: ignore[no-untyped-def]
+            return area_resize(stored(start, stop), size)
+
+        values[f"{name}_mover"], _ = reconstruction_errors(read, video.frames, trained, quiet)
     return values
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,6 +40,10 @@ class Fusing:
     eta: str = "label-free"
     """How the weights are chosen: label-free or equal. tuned-on-test is always beside it."""
 
+    pseudo: Literal["movers", "own"] = "movers"
+    """Held-out pseudo-anomalies for label-free η: movers, which no network was trained on, or
+    own, those of the training."""
+
     steps: int = 20
     """Weights are multiples of 1/steps."""
 
@@ -64,6 +68,8 @@ class Fusing:
             raise ConfigurationError("fusing.protocols: none is named")
         if self.eta not in ("label-free", "equal"):
             raise ConfigurationError(f"fusing.eta: {self.eta!r} is neither label-free nor equal")
+        if self.pseudo not in ("movers", "own"):
+            raise ConfigurationError(f"fusing.pseudo: {self.pseudo!r} is neither movers nor own")
         if self.steps < 1:
             raise ConfigurationError(f"fusing.steps: {self.steps} is below 1")
         if self.samples < 0 or self.regions < 0:
@@ -179,7 +185,7 @@ def choose(names: Sequence[str], scored: Scored, scores: RunScores, settings: Fu
     else:
         held = scores.select(holdout=True)
         limits = heldout_limits(scores, scored.protocol)
-        labels, omegas = fusion.imagined(held, scored.protocol, limits)
+        labels, omegas = fusion.imagined(held, scored.protocol, limits, settings.pseudo)
     return fusion.best(names, labels, omegas, "label-free", settings.steps)
 
 

@@ -16,6 +16,7 @@ name                  shape            meaning
 ``temporal``          (N,) float64     the same of A^t
 ``discriminator``     (N,) float64     D's probability of a pseudo-anomaly, frame by frame
 ``*_pa``              (N,) float64     the same of the video's pseudo-anomalies
+``*_mover``           (N,) float64     the same of the video with movers in it
 ``*_map``, ``*_pa_map`` (N, h, w) float16 squared error, mean over channels and cells
 ===================== ================ ==================================================
 """
@@ -73,10 +74,9 @@ class VideoScores:
         """The indicators that were computed, in order."""
         return tuple(name for name in INDICATORS if name in self.values)
 
-    @property
-    def has_pseudo_anomalies(self) -> bool:
-        """Whether every indicator's pseudo-anomalies were scored too."""
-        return bool(self.indicators) and all(f"{n}_pa" in self.values for n in self.indicators)
+    def has(self, suffix: str) -> bool:
+        """Whether every indicator was also scored on ``_pa`` or ``_mover`` versions."""
+        return bool(self.indicators) and all(n + suffix in self.values for n in self.indicators)
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,8 @@ def scored_run(tmp_path_factory):
 
     folder = make_run(tmp_path_factory.mktemp("runs"))
     run = open_run(folder)
-    score_run(run, Scoring(maps=8), lambda text: None)
-    evaluate(run, Fusing(samples=20, steps=4, regions=5))
+    score_run(run, Scoring(maps=8, movers=False), lambda text: None)
+    evaluate(run, Fusing(pseudo="own", samples=20, steps=4, regions=5))
     return run
 
 

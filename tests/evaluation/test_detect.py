@@ -323,6 +323,16 @@ def test_long_recordings_are_read_frame_by_frame(video):
     assert next(frames).image.shape == (48, 64, 3)
 
 
+def test_label_free_weights_were_chosen_on_movers(run):
+    scores = open_scores(run.out / "scores")
+    held = scores.load("train/02")
+    assert held.has("_mover") and held.has("_pa")
+    assert not np.allclose(held.values["temporal_mover"], held.values["temporal"])
+    own = Fusing(samples=0, steps=4, pseudo="own", protocols=(Protocol(),))
+    assert {e["eta_chosen"] for e in evaluate(run, own)["results"][3:]} == {"label-free"}
+    evaluate(run, Fusing(samples=0, steps=4))
+
+
 def test_the_flow_of_a_stream_is_the_stages(run, images):
     from pipeline.live import Live
 

@@ -65,9 +65,9 @@ def test_held_out_videos_carry_their_pseudo_anomalies(scored_run):
     scores = open_scores(scored_run.out / "scores")
     assert set(scores.videos) == {"test/01", "test/02", "train/02"}
     held = scores.load("train/02", maps=True)
-    assert held.has_pseudo_anomalies
+    assert held.has("_pa")
     assert held.values["temporal_pa_map"].shape == (30, 8, 8)
-    assert not scores.load("test/01").has_pseudo_anomalies
+    assert not scores.load("test/01").has("_pa")
     assert held.values["spatial_pa"].mean() > held.values["spatial"].mean()
 
 
@@ -84,14 +84,14 @@ def test_scoring_again_does_nothing_and_new_weights_do_all(tmp_path, monkeypatch
     monkeypatch.setattr(
         indicators, "score_video", lambda *a, **k: calls.append(a[1].name) or real(*a, **k)
     )
-    score_run(open_run(folder), Scoring(maps=0), quiet)
+    score_run(open_run(folder), Scoring(maps=0, movers=False), quiet)
     assert calls == ["test/01", "train/02", "train/02"]
     said = []
-    score_run(open_run(folder), Scoring(maps=0), said.append)
+    score_run(open_run(folder), Scoring(maps=0, movers=False), said.append)
     assert len(calls) == 3
     assert "nothing to do" in said[0]
     make_network(folder, "spatial", seed=1)
-    score_run(open_run(folder), Scoring(maps=0), quiet)
+    score_run(open_run(folder), Scoring(maps=0, movers=False), quiet)
     assert len(calls) == 6
 
 
@@ -107,10 +107,10 @@ def test_an_interrupted_scoring_goes_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(indicators, "score_video", dies)
     with pytest.raises(KeyboardInterrupt):
-        score_run(open_run(folder), Scoring(), quiet)
+        score_run(open_run(folder), Scoring(movers=False), quiet)
     with pytest.raises(ConfigurationError, match="evaluation score"):
         open_scores(folder / "scores")
-    score_run(open_run(folder), Scoring(), quiet)
+    score_run(open_run(folder), Scoring(movers=False), quiet)
     assert calls == ["test/01", "test/02", "test/02", "train/02", "train/02"]
 
 
@@ -125,9 +125,9 @@ def test_provenance_names_what_made_the_scores(scored_run):
 def test_bf16_is_near_fp32(tmp_path):
     folder = make_run(tmp_path, kinds=("spatial",), tests=1)
     run = open_run(folder)
-    score_run(run, Scoring(), quiet)
+    score_run(run, Scoring(movers=False), quiet)
     exact = open_scores(folder / "scores").load("test/01").values["spatial"]
-    score_run(run, Scoring(precision="bf16"), quiet)
+    score_run(run, Scoring(precision="bf16", movers=False), quiet)
     near = open_scores(folder / "scores").load("test/01").values["spatial"]
     assert not np.array_equal(exact, near)
     np.testing.assert_allclose(near, exact, rtol=0.05)
@@ -138,7 +138,7 @@ def test_transfer_scores_another_data_set(tmp_path):
     other = make_shards(tmp_path / "two", name="other", tests=1)
     run = open_run(folder, other)
     assert run.name.endswith("unified-seed0 on other")
-    score_run(run, Scoring(), quiet)
+    score_run(run, Scoring(movers=False), quiet)
     assert (folder / "transfer" / "other" / "scores" / "scores.json").exists()
     assert not (folder / "scores").exists()
 
@@ -168,12 +168,12 @@ def test_bad_input_is_said(tmp_path):
     make_network(folder, "spatial")
     (folder / "spatial").rename(folder / "temporal")
     with pytest.raises(DataError, match="of kind spatial, not temporal"):
-        score_run(open_run(folder), Scoring(), quiet)
+        score_run(open_run(folder), Scoring(movers=False), quiet)
     recipe = json.loads((folder / "temporal" / "recipe.json").read_text())
     recipe["architecture"]["channels"] = [3, 3, 3, 3]
     (folder / "temporal" / "recipe.json").write_text(json.dumps(recipe))
     with pytest.raises(DataError, match="another architecture"):
-        score_run(open_run(folder), Scoring(), quiet)
+        score_run(open_run(folder), Scoring(movers=False), quiet)
 
 
 def test_a_missing_stage_is_named(tmp_path):
@@ -183,4 +183,4 @@ def test_a_missing_stage_is_named(tmp_path):
     del content["stages"]["inpaint"]
     path.write_text(json.dumps(content))
     with pytest.raises(ConfigurationError, match="stage inpaint is not in it"):
-        score_run(open_run(folder), Scoring(), quiet)
+        score_run(open_run(folder), Scoring(movers=False), quiet)

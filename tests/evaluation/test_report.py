@@ -84,8 +84,8 @@ def test_names_are_escaped_everywhere(tmp_path):
 
 def test_without_labels_and_maps(tmp_path):
     run = open_run(make_run(tmp_path, kinds=("spatial",), labelled=False))
-    score_run(run, Scoring(maps=0), quiet)
-    evaluate(run, Fusing(samples=10))
+    score_run(run, Scoring(maps=0, movers=False), quiet)
+    evaluate(run, Fusing(pseudo="own", samples=10))
     html = write_report(run, Page(thumbnails=4)).read_text()
     assert "no test video has labels" in html
     assert "Highest scores" in html

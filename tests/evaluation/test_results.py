@@ -55,7 +55,7 @@ def test_label_free_never_beats_tuned_on_test_and_does_not_read_labels(scored_ru
         if "tuned_on_test" in e:
             assert e["eta_chosen"] == "label-free"
             assert e["micro_auc"] <= e["tuned_on_test"]["micro_auc"] + 1e-12
-    turned = Fusing(samples=0, steps=4, protocols=(Protocol(),))
+    turned = Fusing(pseudo="own", samples=0, steps=4, protocols=(Protocol(),))
     before = [e["eta"] for e in content["results"]][:5]
     monkeypatch.setattr(auc_table, "write_json", lambda *a: None)
     real = read_labels
@@ -89,8 +89,8 @@ def test_the_printed_table(scored_run):
 def test_without_labels_everything_but_the_aucs(tmp_path):
     folder = make_run(tmp_path, labelled=False)
     run = open_run(folder)
-    score_run(run, Scoring(maps=0), quiet)
-    content = evaluate(run, Fusing(samples=10, steps=2))
+    score_run(run, Scoring(maps=0, movers=False), quiet)
+    content = evaluate(run, Fusing(pseudo="own", samples=10, steps=2))
     assert {e["micro_auc"] for e in content["results"]} == {None}
     assert "no test video has labels" in table(content)
     assert content["detector"]["eta"]
@@ -100,10 +100,10 @@ def test_without_labels_everything_but_the_aucs(tmp_path):
 def test_labels_of_one_class_are_said(tmp_path):
     folder = make_run(tmp_path, kinds=("discriminator",), tests=1)
     run = open_run(folder)
-    score_run(run, Scoring(), quiet)
+    score_run(run, Scoring(movers=False), quiet)
     path = folder.parent.parent / "cache/labels/test/01/00000.h5"
     rewrite(path, np.ones(30, np.uint8))
-    content = evaluate(run, Fusing(samples=10))
+    content = evaluate(run, Fusing(pseudo="own", samples=10))
     assert "all 15 labelled frames are anomalous" in content["results"][0]["undefined"]
     assert "NaN" not in json.dumps(content)
 
@@ -124,19 +124,19 @@ def test_labels_of_another_length_are_an_error(tmp_path):
     shards.write_text(json.dumps(content))
     rewrite(folder.parent.parent / "cache/labels/test/01/00000.h5", np.ones(29, np.uint8))
     run = open_run(folder)
-    score_run(run, Scoring(), quiet)
+    score_run(run, Scoring(movers=False), quiet)
     with pytest.raises(DataError, match=r"test/01: 29 labels for 30 frames"):
-        evaluate(run, Fusing())
+        evaluate(run, Fusing(pseudo="own"))
 
 
 def test_without_held_out_videos(tmp_path):
     folder = make_run(tmp_path, heldout=False)
     run = open_run(folder)
-    score_run(run, Scoring(maps=0), quiet)
+    score_run(run, Scoring(maps=0, movers=False), quiet)
     only = (Protocol(name="dense"),)
     with pytest.raises(ConfigurationError, match="label-free: needs held-out"):
-        evaluate(run, Fusing(protocols=only))
-    content = evaluate(run, Fusing(protocols=only, eta="equal", samples=0))
+        evaluate(run, Fusing(pseudo="own", protocols=only))
+    content = evaluate(run, Fusing(pseudo="own", protocols=only, eta="equal", samples=0))
     assert content["results"][-1]["eta"] == pytest.approx(
         dict.fromkeys(("spatial", "temporal", "discriminator"), 1 / 3)
     )
@@ -146,8 +146,8 @@ def test_without_held_out_videos(tmp_path):
 def test_a_method_without_all_networks_has_fewer_rows(tmp_path):
     folder = make_run(tmp_path, kinds=("spatial",))
     run = open_run(folder)
-    score_run(run, Scoring(maps=0), quiet)
-    content = evaluate(run, Fusing(samples=10, protocols=(Protocol(),)))
+    score_run(run, Scoring(maps=0, movers=False), quiet)
+    content = evaluate(run, Fusing(pseudo="own", samples=10, protocols=(Protocol(),)))
     assert [e["row"] for e in content["results"]] == ["A^s alone"]
     assert content["not_trained"] == ["temporal", "discriminator"]
 
@@ -155,10 +155,10 @@ def test_a_method_without_all_networks_has_fewer_rows(tmp_path):
 def test_stale_scores_are_refused(tmp_path):
     folder = make_run(tmp_path, kinds=("discriminator",))
     run = open_run(folder)
-    score_run(run, Scoring(), quiet)
+    score_run(run, Scoring(movers=False), quiet)
     make_network(folder, "discriminator", seed=3)
     with pytest.raises(DataError, match="scored with other weights"):
-        evaluate(open_run(folder), Fusing())
+        evaluate(open_run(folder), Fusing(pseudo="own"))
 
 
 def test_the_scored_frames_of_labels_follow_the_protocol(scored_run):
