@@ -122,12 +122,16 @@ class Site:
     """With it, Dask speaks TLS and refuses who has no certificate of this authority."""
     interval: float = 10.0
     """Seconds between looks at the queue: scaling up, scaling down, replacing lost jobs."""
+    idle: float = 60.0
+    """Seconds without work after which a job above the floor is given back."""
 
     def __post_init__(self) -> None:
         if self.host and self.interface:
             raise ConfigurationError("site: host and interface are set; choose one")
-        if self.interval <= 0:
-            raise ConfigurationError(f"site: interval: {self.interval} is not above 0")
+        if self.interval <= 0 or self.idle < 0:
+            raise ConfigurationError(
+                f"site: interval {self.interval}, idle {self.idle}: must be above 0 and at least 0"
+            )
 
     def is_loopback(self) -> bool:
         """Tell whether only this machine can reach the scheduler."""

@@ -196,6 +196,7 @@ def wanted_jobs(waiting: int, jobs: Jobs) -> int:
 
 async def _keep_scaled(scheduler: Any, clusters: dict[str, Any], site: Site) -> None:
     submitted: dict[str, float] = {}
+    worked: dict[str, float] = {}
     while True:
         waiting = demand(scheduler.tasks.values())
         try:
@@ -209,7 +210,8 @@ async def _keep_scaled(scheduler: Any, clusters: dict[str, Any], site: Site) -> 
             if listed is not None:
                 _forget_lost(clusters[kind], listed, submitted)
             try:
-                await _scale(scheduler, clusters[kind], wanted_jobs(waiting[kind], jobs))
+                wanted = wanted_jobs(waiting[kind], jobs)
+                await _scale(scheduler, clusters[kind], wanted, worked, site.idle)
             except RuntimeError as error:
                 print(f"warning: sbatch: {error}; trying again", file=sys.stderr)
         await asyncio.sleep(site.interval)
@@ -240,22 +242,45 @@ def _forget_lost(cluster: Any, listed: set[str], submitted: dict[str, float]) ->
             cluster.worker_spec.pop(name, None)
 
 
-async def _scale(scheduler: Any, cluster: Any, wanted: int) -> None:
-    surplus = len(cluster.worker_spec) - wanted
-    if surplus > 0:
-        idle = [name for name in cluster.worker_spec if not _busy(scheduler, cluster, name)]
-        for name in idle[:surplus]:
-            cluster.worker_spec.pop(name)
+async def _scale(
+    scheduler: Any, cluster: Any, wanted: int, worked: dict[str, float], idle: float
+) -> None:
+    """Submit the jobs that are wanted; give back those above it that were idle long enough.
+
+    An idle job's results move to other workers first. Where there is none to take them, the
+    job stays: without it they would have to be computed again.
+    """
+    now = time.monotonic()
+    workers = {name: _workers_of(scheduler, name) for name in cluster.worker_spec}
+    for name, members in workers.items():
+        if name not in worked or any(worker.processing for worker in members):
+            worked[name] = now
+    rested = [name for name in workers if now - worked[name] > idle]
+    changed = False
+    for name in rested[: max(0, len(workers) - wanted)]:
+        addresses = [worker.address for worker in workers[name]]
+        if addresses and len(await _retire(scheduler, addresses)) < len(addresses):
+            continue
+        cluster.worker_spec.pop(name)
+        worked.pop(name)
+        changed = True
     while len(cluster.worker_spec) < wanted:
         cluster.worker_spec.update(cluster.new_worker_spec())
-    if surplus:
+        changed = True
+    if changed:
         await cluster._correct_state()
 
 
-def _busy(scheduler: Any, cluster: Any, name: str) -> bool:
-    """Tell whether any worker process of a job has work."""
-    return any(
-        worker.processing
+async def _retire(scheduler: Any, addresses: list[str]) -> Any:
+    return await scheduler.retire_workers(
+        workers=addresses, close_workers=True, remove=True, stimulus_id=f"idle-{time.time()}"
+    )
+
+
+def _workers_of(scheduler: Any, name: str) -> list[Any]:
+    """Return the worker processes of a job, as the scheduler knows them."""
+    return [
+        worker
         for worker in scheduler.workers.values()
         if worker.name == name or str(worker.name).startswith(f"{name}-")
-    )
+    ]

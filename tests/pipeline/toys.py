@@ -18,6 +18,12 @@ from pipeline.reader import VideoInfo
 from pipeline.stage import Array, Stage
 
 
+def _exhaust():
+    taken = []
+    while True:
+        taken.append(bytearray(os.urandom(1 << 20)) * 32)
+
+
 @dataclass(frozen=True)
 class FakeVideo:
     name: str
@@ -50,7 +56,7 @@ class Noise(Stage):
         if job.video == self.hang_on:
             time.sleep(3600)
         if job.video == self.exhaust_on:
-            _ = bytearray(os.urandom(1 << 20)) * (1 << 20)
+            _exhaust()
         time.sleep(self.sleep)
         image = [job.rng(i).integers(0, 256, (self.size, self.size)) for i in job.frames]
         return {

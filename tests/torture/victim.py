@@ -1,0 +1,38 @@
+"""One run of the toy plan in a process of its own: ``python -m tests.torture.victim '{...}'``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main(options: dict[str, Any]) -> int:
+    from pipeline import engine
+    from pipeline.cluster import Cluster
+    from pipeline.shares import Share, run_share
+    from pipeline.work import Settings
+    from tests.pipeline.toys import make_plan
+
+    if "network" in options:
+        from tests.torture import network
+
+        network.install(**options["network"])
+    plan = make_plan(
+        Path(options["cache"]), frames=tuple(options["frames"]), **options.get("stage", {})
+    )
+    settings = Settings(**options.get("settings", {}))
+    logs = Path(options["logs"])
+    if options.get("kind") == "share":
+        summary = run_share(plan, Share(1, 1), settings, logs, 2)
+    else:
+        cluster = Cluster(kind=options.get("kind", "processes"), workers=2)
+        summary = engine.run(plan, cluster, settings, logs)
+    failures = [[failure.name, failure.error, failure.skipped] for failure in summary.failures]
+    print(json.dumps({"computed": dict(summary.computed), "failures": failures}), flush=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))
