@@ -9,15 +9,13 @@ import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.errors import ConfigurationError, MachineError
 from pipeline.site import GPU_STAGES, Site, load_site
 from pipeline.task import WORKER_MARK
 
-if TYPE_CHECKING:
-    from distributed import Client
-
+# Clients are `Any` here: jsonargparse would import Dask to look at their type.
 #: How long a local cluster may take to close before its processes are killed.
 CLOSE_SECONDS = 15
 #: One thread a worker for everything that would start its own: workers share the cores.
@@ -66,7 +64,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def connect(settings: Cluster) -> Iterator[Client]:
+def connect(settings: Cluster) -> Iterator[Any]:
     """Give a Dask client of the chosen cluster, and take down what was started for it.
 
     What is started listens on this machine alone, unless a site's YAML says otherwise.

@@ -10,12 +10,9 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from distributed import Security
 
 GPU_STAGES = ("inpaint", "features", "pa_features")
 
@@ -141,7 +138,7 @@ class Site:
         """Return the stages that run in GPU jobs."""
         return self.gpu.stages if self.gpu else ()
 
-    def security(self) -> Security | None:
+    def security(self) -> Any:
         """Return Dask's TLS settings, or None where this site names no certificates.
 
         Raises
