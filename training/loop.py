@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pipeline.errors import ConfigurationError
 from pipeline.progress import progress_bar
 from pipeline.reader import open_dataset
+from training.allocator import keep_freed_memory
 from training.autoencoder import build_autoencoder, load_weights, reconstruction_loss
 from training.checkpoint import RunFolder
 from training.clips import load_steps
@@ -147,9 +148,10 @@ def _train(
     settings, schedule, device = plan.settings, plan.schedule, group.device
 
     # The network, from its seed or from where it stood.
+    keep_freed_memory()
     torch.manual_seed(settings.seed)
     torch.backends.cudnn.deterministic = run.deterministic
-    network = build_autoencoder(settings.architecture).to(device)
+    network = build_autoencoder(settings.architecture, run.engine).to(device)
     if settings.channels_last:
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     model = group.share(network)

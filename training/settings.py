@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.errors import ConfigurationError
-from training.autoencoder import AutoencoderSettings
+from training.autoencoder import AutoencoderSettings, Engine
 
 Network = Literal["spatial", "temporal"]
 PseudoAnomaly = Literal["shards", "patch", "skip-frame"]
@@ -220,6 +220,10 @@ class RunSettings:
     log_steps: int = 10
     """Steps between two lines of metrics.jsonl, besides a line an epoch."""
 
+    engine: Engine = "plain"
+    """``plain``: PyTorch's layers. ``fast``: the same network by this project's own kernels,
+    equal to rounding; for processors, fp32, sides that are multiples of 32."""
+
     tracker: Literal["none", "tensorboard", "mlflow", "wandb"] = "none"
     """Where metrics go besides metrics.jsonl."""
 
@@ -241,6 +245,7 @@ class RunSettings:
             "null or at least 1",
         )
         require("holdout_stride", self.holdout_stride, self.holdout_stride >= 1, "at least 1")
+        require("engine", self.engine, self.engine in ("plain", "fast"), "plain or fast")
         require("log_steps", self.log_steps, self.log_steps >= 1, "at least 1")
         require(
             "tracker",

@@ -40,13 +40,14 @@ def patches(x, frame, row, frames, rows, width, out):
 @compiled
 def widen_frame(x, u, y, frames, rows, width, channels, n, t, patch, product):
     """A frame of the convolution: three channels to many."""
+    padded = (width + 7) // 8 * 8
     for row in range(rows):
         patches(x, n * (frames + 2) + t, row, frames, rows, width, patch)
         multiply(patch, 0, PATCH, 1, u, 0, product, 0, width, PATCH, channels // PANEL, False)
         o = ((n * frames + t) * rows + row) * width * channels
         for k in range(width):
             for channel in range(0, channels, 16):
-                at = (channel // PANEL * width + k) * PANEL + channel % PANEL
+                at = (channel // PANEL * padded + k) * PANEL + channel % PANEL
                 store(y, o + k * channels + channel, load(product, at))
 
 
@@ -105,7 +106,7 @@ def widen(x: Tensor, weight: Tensor) -> Tensor:
     y = x.new_empty(n, frames, rows // 2, width // 2, channels)
     u = weight.detach().permute(2, 3, 4, 1, 0).reshape(PATCH, channels // PANEL, PANEL)
     u = u.transpose(0, 1).contiguous()
-    arguments = _flat(padded(x)), _flat(u), _flat(y)
+    arguments = _flat(with_border(x)), _flat(u), _flat(y)
     sizes = frames, rows // 2, width // 2, channels
 
     def work(_: int, block: tuple[int, int]) -> None:
@@ -118,7 +119,7 @@ def widen(x: Tensor, weight: Tensor) -> Tensor:
 def ends_weights(x: Tensor, y: Tensor, norm: np.ndarray, slope: float) -> Tensor:
     """Gradient of the weights (C, 3, 3, 3, 3) from both sides; y is read as an operand."""
     n, frames, rows, width, channels = y.shape
-    arguments = _flat(padded(x)), _flat(y), norm, np.float32(slope)
+    arguments = _flat(with_border(x)), _flat(y), norm, np.float32(slope)
     parts = np.zeros((torch.get_num_threads(), PADDED * channels), np.float32)
 
     def work(k: int, block: tuple[int, int]) -> None:
@@ -150,7 +151,7 @@ def narrow(x: Tensor, norm: np.ndarray, slope: float, weight: Tensor, bias: Tens
     return y
 
 
-def padded(x: Tensor) -> Tensor:
+def with_border(x: Tensor) -> Tensor:
     """X (N, T, H, W, 3) with a border of zeros."""
     return F.pad(x, (0, 0, 1, 1, 1, 1, 1, 1))
 
