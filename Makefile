@@ -19,6 +19,9 @@ METHOD     ?= unified
 SEED       ?= 0
 CLUSTER    ?= processes
 WORKERS    ?= 0
+SITE       ?=
+SHARE      ?=
+ARRAY      ?= 8
 STAGES     := labels frames instances masks inpaint flow mixed_flow features pa_features
 # The peers train A^s alone, the baseline also A^t; D belongs to the paper's method.
 NETWORKS   := $(if $(filter patch skip-frame steal memae,$(METHOD)),spatial,spatial temporal)
@@ -26,7 +29,7 @@ NETWORKS   += $(if $(filter unified,$(METHOD)),discriminator)
 
 # ---------------------------------------------------------------- set-up and tests
 
-.PHONY: help setup demo test lint bench new clean FORCE
+.PHONY: help setup demo test lint bench torture audit slurm.script new clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
@@ -40,6 +43,8 @@ help: ## this list
 	@echo "  NAME.report              the report: one HTML file"
 	@echo "  NAME.status              what is cached and what is missing"
 	@echo "  NAME.verify              read every shard of CACHE and compare it with its record"
+	@echo "  NAME.repair              verify, and compute again just what is damaged"
+	@echo "  NAME.plan                write the ids of all shards; hash the videos for job arrays"
 	@echo
 	@echo "  variables (now):"
 	@echo "  DATA=$(DATA)  folder of the data set as downloaded"
@@ -50,6 +55,9 @@ help: ## this list
 	@echo "  SEED=$(SEED)  of training"
 	@echo "  CLUSTER=$(CLUSTER)  processes, threads, slurm or a scheduler's address tcp://HOST:PORT"
 	@echo "  WORKERS=$(WORKERS)  0: one a core"
+	@echo "  SITE=$(SITE)  a SLURM cluster's YAML (docs/clusters.md)"
+	@echo "  SHARE=$(SHARE)  I/N: part I of N of the shards, for job arrays without a scheduler"
+	@echo "  ARRAY=$(ARRAY)  elements of the arrays that slurm.script submits"
 
 setup: $(VENV)/.installed ## make .venv and install what constraints.txt pins
 
@@ -80,6 +88,17 @@ new: | setup ## a manifest for your own videos: NAME=gate NORMAL=folder [TEST=fo
 	@$(if $(and $(NAME),$(NORMAL)),,echo "error: NAME=... and NORMAL=... are needed" >&2; exit 2;) \
 	$(PYTHON) -m pipeline new "$(NAME)" "$(NORMAL)" $(if $(TEST),--test "$(TEST)") $(if $(LABELS),--labels "$(LABELS)")
 
+torture: setup ## every fault that the cache must survive; writes build/torture.json
+	$(PYTHON) -m tests.torture
+
+audit: setup ## known vulnerabilities of what is installed, where the service can be reached
+	$(PYTHON) -m pip install --quiet $(PIP_OPTIONS) pip-audit
+	$(PYTHON) -m pip_audit --local --skip-editable
+
+slurm.script: setup ## print what submits data set NAME to SLURM: arrays, trainings, report (SITE, ARRAY)
+	@$(PYTHON) -m pipeline.slurm_script --site '$(SITE)' --dataset $(or $(NAME),ped2) --array $(ARRAY) \
+	  --networks $(NETWORKS) --variables 'DATA=$(DATA)' 'CACHE=$(CACHE)' 'RUNS=$(RUNS)' PRESET=$(PRESET) METHOD=$(METHOD) SEED=$(SEED)
+
 clean: ## remove .venv and build; cache and runs stay
 	rm -rf $(VENV) build *.egg-info
 
@@ -88,7 +107,8 @@ clean: ## remove .venv and build; cache and runs stay
 PIPELINE = $(PYTHON) -m pipeline
 SOURCE   = --source.manifest $(1) --source.data $(DATA)$(if $(filter demo,$(1)),/demo) --source.cache $(CACHE)
 CONFIG   = --config $(2)/presets/$(PRESET).yaml
-WHERE    = --cluster.kind $(CLUSTER) --cluster.workers $(WORKERS)
+WHERE    = --cluster.kind $(CLUSTER) --cluster.workers $(WORKERS) \
+           $(if $(SITE),--cluster.site $(SITE)) $(if $(SHARE),--shards $(SHARE))
 
 define DATASET
 .PHONY: $(1) $(1).all $(1).shards $(1).train $(1).evaluate $(1).report $(1).status $(1).verify
@@ -138,6 +158,14 @@ $(1).status: | setup
 
 $(1).verify: | setup
 	@$$(PIPELINE) verify --cache $$(CACHE)
+
+.PHONY: $(1).plan $(1).repair
+$(1).plan: | setup
+	@$$(PIPELINE) plan $$(call CONFIG,$(1),pipeline) $$(call SOURCE,$(1)) --out $$($(1)_RUN)
+
+$(1).repair: | setup
+	@$$(PIPELINE) verify --repair true $$(call CONFIG,$(1),pipeline) $$(call SOURCE,$(1)) \
+	  --cluster.kind $$(CLUSTER) --cluster.workers $$(WORKERS) --out $$($(1)_RUN)
 endef
 
 $(foreach name,$(DATASETS),$(eval $(call DATASET,$(name))))

@@ -16,6 +16,8 @@ from pipeline.site import GPU_STAGES, Site, load_site
 from pipeline.task import WORKER_MARK
 
 # Clients are `Any` here: jsonargparse would import Dask to look at their type.
+#: How long a scheduler may take to answer.
+CONNECT_SECONDS = 15
 #: How long a local cluster may take to close before its processes are killed.
 CLOSE_SECONDS = 15
 #: One thread a worker for everything that would start its own: workers share the cores.
@@ -89,7 +91,7 @@ def connect(settings: Cluster) -> Iterator[Any]:
             yield client
     elif "://" in settings.kind:
         try:
-            client = Client(settings.kind, timeout=15, security=site.security())
+            client = Client(settings.kind, timeout=CONNECT_SECONDS, security=site.security())
         except (OSError, TypeError) as error:
             raise MachineError(
                 f"cluster.kind: no scheduler answers at {settings.kind} ({error}); "

@@ -13,8 +13,10 @@ import contextlib
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -41,14 +43,7 @@ def slurm_client(site: Site) -> Iterator[Client]:
     ConfigurationError
         If SLURM or dask-jobqueue is not installed here, or SLURM refuses such a job.
     """
-    try:
-        import bokeh  # noqa: F401
-        from dask_jobqueue import SLURMCluster
-    except ImportError as error:
-        raise ConfigurationError(
-            f"cluster.kind: slurm needs the package {error.name}: "
-            "pip install -c constraints.txt -e '.[slurm]'"
-        ) from None
+    SLURMCluster = _cluster_class()
     if shutil.which("sbatch") is None:
         raise ConfigurationError(
             "cluster.kind: slurm, but there is no sbatch here; run on a login node of the cluster"
@@ -84,6 +79,22 @@ def slurm_client(site: Site) -> Iterator[Client]:
         )
         stack.callback(scaler.cancel)
         yield client
+
+
+def _cluster_class() -> Any:
+    """Import dask-jobqueue, and take back Ctrl-C, for which its import sets a handler."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        import bokeh  # noqa: F401
+        from dask_jobqueue import SLURMCluster
+    except ImportError as error:
+        raise ConfigurationError(
+            f"cluster.kind: slurm needs the package {error.name}: "
+            "pip install -c constraints.txt -e '.[slurm]'"
+        ) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+    return SLURMCluster
 
 
 def scheduler_options(site: Site) -> dict[str, Any]:

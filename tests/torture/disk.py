@@ -69,7 +69,7 @@ def full(folder: Path, step: int) -> tuple[int, int, str]:
         mount(disk, "remount", "size=64m")
         wrong = wrong or ("fails with room again" if run_all(disk / "cache", logs) else "")
         wrong = wrong or problems(disk / "cache", wanted)
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
         tried += 1
         survived += not wrong
         note = wrong or note

@@ -30,7 +30,6 @@ from tests.torture.common import (
     victim,
 )
 
-
 #: Shards of the toy plan: 14 of its first stage, 6 of its second.
 SHARDS = 20
 UNSHARE = ["unshare", *(["--user", "--map-root-user"] if os.getuid() else []), "--mount"]
