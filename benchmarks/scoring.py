@@ -8,14 +8,13 @@ Each side is a process of its own, as its users run it, and they take turns.
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.common import Row, seconds
+from benchmarks.sides import Turn, in_turns
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,37 +34,20 @@ AGREEMENT = 1e-3
 
 def rows() -> list[Row]:
     """The row ``scoring``, in milliseconds a scored frame at 256 x 256."""
-    context = multiprocessing.get_context("spawn")
-    sides = []
-    for side in ("ours", "peer"):
-        here, there = context.Pipe()
-        process = context.Process(target=serve, args=(there, side), daemon=True)
-        process.start()
-        sides.append((here, process))
-    times: list[list[float]] = []
-    scores: list[np.ndarray] = []
-    for _ in range(RUNS + 1):
-        scores, pair = [], []
-        for pipe, _ in sides:
-            pipe.send("score")
-            taken, errors = pipe.recv()
-            pair.append(taken)
-            scores.append(errors)
-        times.append(pair)
-    for pipe, process in sides:
-        pipe.send("stop")
-        process.join()
-    difference = float(np.max(np.abs(scores[0][list(PEER_FRAMES)] / scores[1] - 1)))
+    turns = in_turns(make, RUNS)
+    ours, peer = turns[-1][0][1], turns[-1][1][1]
+    difference = float(np.max(np.abs(ours[list(PEER_FRAMES)] / peer - 1)))
     if difference > AGREEMENT:
         raise AssertionError(f"scores differ by {difference:.2g} from the plain loop's")
-    mine, peers = (statistics.median(column) for column in zip(*times[1:], strict=True))
-    ratio = statistics.median(pair[1] / pair[0] for pair in times[1:])
+    mine = statistics.median(a[0] for a, _ in turns)
+    peers = statistics.median(b[0] for _, b in turns)
+    ratio = statistics.median(b[0] / a[0] for a, b in turns)
     note = f"fp32, {SIZE} px, scores equal to {difference:.0e}"
     return [Row("scoring", 1e3 * mine, 1e3 * peers, ratio, 8.0, "ms/frame", note)]
 
 
-def serve(pipe: Connection, side: str) -> None:
-    """Score when told to; answer with seconds a frame and the scores."""
+def make(side: str) -> Turn:
+    """Score the video; seconds a frame and the scores."""
     import torch
 
     from training.autoencoder import build_autoencoder
@@ -74,10 +56,13 @@ def serve(pipe: Connection, side: str) -> None:
     model = build_autoencoder().eval()
     video = np.random.default_rng(0).integers(0, 256, (FRAMES, SIZE, SIZE, 3), np.uint8)
     score = score_fast if side == "ours" else score_plainly
-    while pipe.recv() == "score":
+
+    def turn() -> tuple[float, np.ndarray]:
         found: list[np.ndarray] = []
-        taken = seconds(lambda: found.append(score(model, video)))  # noqa: B023
-        pipe.send((taken / len(found[0]), found[0]))
+        taken = seconds(lambda: found.append(score(model, video)))
+        return taken / len(found[0]), found[0]
+
+    return turn
 
 
 def score_fast(model: nn.Module, video: np.ndarray) -> np.ndarray:
