@@ -9,6 +9,8 @@ and a row of pixels is one matrix product. The three-channel side is (N, T, H, W
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,16 +27,16 @@ PADDED = 88
 
 @compiled
 def patches(x, frame, row, frames, rows, width, out):
-    """Patches of a row of output pixels, (width, 81); x is padded by 1 all round, sizes are not."""
+    """Patches of a row of output pixels, (width, 81); x is padded by 1 all round, sizes are not.
+
+    Sixteen numbers are copied where nine are meant: the next nine overwrite the rest.
+    """
     line = (width * 2 + 2) * 3
-    for t in range(3):
-        for r in range(3):
-            start = ((frame + t) * (rows * 2 + 2) + 2 * row + r) * line
-            for k in range(width):
-                for c in range(9):
-                    out[np.uint64(k * PATCH + (t * 3 + r) * 9 + c)] = x[
-                        np.uint64(start + 6 * k + c)
-                    ]
+    for k in range(width):
+        for t in range(3):
+            for r in range(3):
+                i = ((frame + t) * (rows * 2 + 2) + 2 * row + r) * line + 6 * k
+                store(out, k * PATCH + (t * 3 + r) * 9, load(x, i))
 
 
 @compiled
@@ -152,8 +154,12 @@ def narrow(x: Tensor, norm: np.ndarray, slope: float, weight: Tensor, bias: Tens
 
 
 def with_border(x: Tensor) -> Tensor:
-    """X (N, T, H, W, 3) with a border of zeros."""
-    return F.pad(x, (0, 0, 1, 1, 1, 1, 1, 1))
+    """Put a border of zeros around x (N, T, H, W, 3); flat, with room to read beyond the end."""
+    n, frames, rows, width, channels = x.shape
+    shape = (n, frames + 2, rows + 2, width + 2, channels)
+    flat = x.new_zeros(math.prod(shape) + 16)
+    flat[:-16].view(shape)[:, 1:-1, 1:-1, 1:-1] = x
+    return flat
 
 
 def _memory(width: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
