@@ -25,6 +25,8 @@ def main() -> int | None:
             "score": commands.score,
             "fuse": commands.fuse,
             "report": commands.report,
+            "tables": commands.tables,
+            "compare": commands.compare,
             "detect": commands.detect,
         },
         as_positional=False,

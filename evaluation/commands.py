@@ -7,7 +7,9 @@ from pathlib import Path
 from evaluation.indicators import Scoring
 from evaluation.overlay import Codec
 from evaluation.page import Page
+from evaluation.protocols import Protocol
 from evaluation.results import Fusing
+from evaluation.tables import Which
 from evaluation.threshold import Alarm
 
 
@@ -131,7 +133,8 @@ def detect(
     """
     import dataclasses
 
-    from evaluation.detect import detect_video, write_detection_report
+    from evaluation.detect import detect_video
+    from evaluation.detection_report import write_detection_report
     from evaluation.detector import Detector
     from evaluation.overlay import available
     from evaluation.sources import is_camera, open_source
@@ -182,6 +185,56 @@ def detect(
                     "kept up with; motion over dropped frames looks faster: take --every 2 or more"
                 )
     print(write_detection_report(detector, found, out))
+
+
+def tables(
+    which: Which,
+    runs: Path,
+    datasets: list[str],
+    out: Path,
+    protocol: str = "lntra/video",
+    preset: str | None = None,
+) -> None:
+    """Print a table over runs and write it as Markdown, CSV and JSON.
+
+    table1: every method on every data set beside the published number (Tables 1 and 2);
+    table3: transfer; table4: random against segmentation masks; ablation: every row, protocol
+    and setting that was run. Cells without a run say so.
+
+    Args:
+        which: table1, table3, table4 or ablation.
+        runs: The folder of runs (RUNS).
+        datasets: The columns.
+        out: Where to write.
+        protocol: The protocol and its scale.
+        preset: Only runs of this preset.
+    """
+    from evaluation.tables import make_table, markdown, write_table
+
+    table = make_table(which, runs, datasets, protocol, preset)
+    print(markdown(table))
+    for path in write_table(table, out, which):
+        print(path)
+
+
+def compare(
+    runs: list[Path],
+    out: Path,
+    protocol: Protocol = Protocol(),  # noqa: B008
+    page: Page = Page(),  # noqa: B008
+) -> None:
+    """Compare scored runs on one page: tables, timelines over each other, what differs.
+
+    Args:
+        runs: Two or more methods' folders, scored on the same videos.
+        out: Where to write compare.html and the figures.
+        protocol: The protocol of the timelines.
+        page: Pictures and figures.
+    """
+    from evaluation.compare import compare_runs
+    from evaluation.run import open_run
+
+    print(compare_runs([open_run(run) for run in runs], out, page, protocol))
 
 
 def _folders(videos: list[str], out: Path) -> list[Path]:

@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 
 from evaluation.detector import Detector, FrameScore
-from evaluation.facts import OMEGA
 from evaluation.overlay import Codec, Overlay, available, open_video
-from evaluation.page import Page, Thumbnail, Timeline, render
+from evaluation.page import Page, Thumbnail
 from evaluation.pictures import heat, jpeg
 from evaluation.scores import INDICATORS
 from evaluation.sources import Arrival, Source
@@ -231,81 +230,3 @@ def write_events(detector: Detector, found: Found, out: Path) -> None:
     lines = [",".join(names)]
     lines += [",".join(f"{event[name]:.6g}" for name in names) for event in events]
     write_text(out / "events.csv", "\n".join(lines) + "\n")
-
-
-def write_detection_report(detector: Detector, found: Sequence[Found], out: Path) -> Path:
-    """Write ``report.html`` for all videos, and return its path."""
-    frames = sum(one.frames for one in found)
-    events = sum(len(one.events) for one in found)
-    seconds = sum(one.seconds for one in found)
-    hours = sum(one.frames / one.fps for one in found) / 3600
-    content = {
-        "run": detector.run.name,
-        "eta": detector.eta,
-        "threshold": asdict(detector.threshold),
-        "alarm": asdict(detector.alarm),
-        "videos": [
-            {"source": one.source.name, "frames": one.frames, "events": len(one.events)}
-            for one in found
-        ],
-    }
-    text = render(
-        "detection.html.j2",
-        title=f"{events} events in {len(found)} videos" if len(found) != 1 else f"{events} events",
-        lead=f"Scored by {detector.run.name}",
-        sections=[("summary", "Summary"), ("timelines", "Timelines"), ("provenance", "Provenance")],
-        cards=[
-            (str(events), "events"),
-            (f"{detector.threshold.value:.3f}", "threshold"),
-            (str(frames), f"frames, {60 * hours:.1f} min of video"),
-            (f"{frames / max(seconds, 1e-9):.1f}", "frames a second here"),
-        ],
-        notes=[f"Threshold: {detector.threshold.note}."],
-        timelines=[_timeline(one, detector) for one in found],
-        timeline_text=(
-            "1 is the most unusual frame of the held-out normal videos; the dashed line is the "
-            "threshold, marks at the bottom are events. Point at a line, or move the slider, to "
-            "see the frame and its heat map."
-        ),
-        events=[
-            (one.source.name, number, [_spoken(event, one.fps) for event in one.events])
-            for number, one in enumerate(found)
-        ],
-        facts=[
-            ("Run", detector.run.name),
-            ("η", ", ".join(f"{OMEGA[n]} {w:.2f}" for n, w in detector.eta.items())),
-            ("Delay", f"at most {detector.delay} frames"),
-        ],
-        provenance=json.dumps(content, indent=1, ensure_ascii=False),
-        footer="Frames and heat maps are embedded; the page needs no network.",
-    )
-    path = out / "report.html"
-    write_text(path, text)
-    return path
-
-
-def _timeline(one: Found, detector: Detector) -> Timeline:
-    series = {OMEGA[name]: np.array(values) for name, values in one.seen.omegas.items()}
-    if len(series) > 1:
-        series["ω_agg"] = np.array(one.seen.total)
-    dropped = f", {one.source.dropped} dropped" if one.source.dropped else ""
-    return Timeline(
-        name=one.source.name,
-        frames=one.frames,
-        first=0,
-        series=series,
-        fps=one.fps,
-        threshold=detector.threshold.value,
-        events=[(event.first, event.last) for event in one.events],
-        thumbnails=one.seen.pictures,
-        text=f"{one.frames} frames{dropped}, {len(one.events)} events",
-    )
-
-
-def _spoken(event: Event, fps: float) -> dict[str, str]:
-    return {
-        "start": f"{event.first / fps:.2f}",
-        "end": f"{(event.last + 1) / fps:.2f}",
-        "peak": f"{event.peak / fps:.2f}",
-        "score": f"{event.score:.3f}",
-    }

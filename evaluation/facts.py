@@ -81,7 +81,7 @@ def groups(
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in content["results"]:
         groups.setdefault((entry["protocol"], entry["normalise"]), []).append(
-            _row(entry) | {"headline": entry is first}
+            table_row(entry) | {"headline": entry is first}
         )
     result = []
     for (name, normalise), rows in groups.items():
@@ -91,7 +91,8 @@ def groups(
     return result
 
 
-def _row(entry: dict[str, Any]) -> dict[str, Any]:
+def table_row(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry of metrics.json as the texts of a table's row."""
     tuned, interval = entry.get("tuned_on_test"), entry.get("micro_auc_interval")
 
     def percent(name: str) -> str:

@@ -125,15 +125,19 @@ def _video_text(labels: np.ndarray | None, fused: np.ndarray, frames: int) -> st
         return f"{text}; one class only, so no AUC of its own"
 
 
-def thumbnails(run: Run, video: str, heat: Heat, frames: np.ndarray, page: Page) -> list[Thumbnail]:
+def thumbnails(
+    run: Run, video: str, heat: Heat | None, frames: np.ndarray, page: Page
+) -> list[Thumbnail]:
     """Return some frames of a video with their heat maps."""
     images = run.dataset.arrays("frames", video)["image"]
-    maps = heat.maps(video)
+    maps = heat.maps(video) if heat else {}
     return [
         Thumbnail(
             int(frame),
             jpeg(images[int(frame)], page.side),
-            jpeg(heat.over(images[int(frame)], maps, int(frame)), page.side) if maps else "",
+            jpeg(heat.over(images[int(frame)], maps, int(frame)), page.side)
+            if heat and maps
+            else "",
         )
         for frame in frames
     ]

@@ -11,7 +11,8 @@ import pytest
 
 from evaluation import Detector, commands
 from evaluation.auc_table import evaluate
-from evaluation.detect import Seen, detect_video, scored, write_detection_report
+from evaluation.detect import Seen, detect_video, scored
+from evaluation.detection_report import write_detection_report
 from evaluation.detector import FrameScore
 from evaluation.indicators import Scoring, score_run
 from evaluation.overlay import available, open_video
