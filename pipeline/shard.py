@@ -233,6 +233,7 @@ def _hdf5_image(arrays: Mapping[str, np.ndarray], filters: Mapping[str, Any]) ->
     with h5py.File(buffer, "w", libver="v110") as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, chunks=_chunks(array), **filters)
+            file.flush()  # else where chunks lie depends on when HDF5 closes each data set
     return buffer.getbuffer()
 
 
