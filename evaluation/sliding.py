@@ -119,8 +119,10 @@ def iterate_scores(
     in [-1, 1].
     """
     from training.allocator import keep_freed_memory
+    from training.precision import warn_if_emulated
 
     check_request(frames, stride, measure, batch, precision)
+    warn_if_emulated(precision, next(network.parameters()).device.type)
     keep_freed_memory()
     if stride == 1 and measure == "frame":
         yield from _shared(network, read, frames, batch, precision, maps)

@@ -24,6 +24,7 @@ from training.checkpoint import RunFolder
 from training.clips import load_steps
 from training.order import Step
 from training.plan import TrainingPlan, check_finite, holdout_loss, plan_training, prepare
+from training.precision import warn_if_emulated
 from training.processes import Group, join_processes
 from training.settings import AutoencoderTraining, RunSettings
 from training.stopping import Stopper
@@ -151,6 +152,7 @@ def _train(
     keep_freed_memory()
     torch.manual_seed(settings.seed)
     torch.backends.cudnn.deterministic = run.deterministic
+    warn_if_emulated(settings.precision, device.type)
     network = build_autoencoder(settings.architecture, run.engine).to(device)
     if settings.channels_last:
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
