@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import engine
-from pipeline.cluster import Cluster
 from pipeline.maintenance import strays, verify
 from pipeline.plan import Plan
+from pipeline.shares import Share, run_share
 from pipeline.work import Settings
 from tests.pipeline.toys import make_plan
 
@@ -54,7 +53,7 @@ def contents(cache: Path) -> dict[str, Any]:
 def undisturbed(folder: Path, **stage: Any) -> tuple[Plan, dict[str, Any]]:
     """Run the toy plan in peace, and return it with its contents."""
     plan = make_plan(folder / "undisturbed", frames=FRAMES, **stage)
-    engine.run(plan, Cluster(kind="threads", workers=2), Settings(), folder / "logs")
+    assert not run_share(plan, Share(1, 1), Settings(), folder / "logs", 1).failures
     return plan, contents(folder / "undisturbed")
 
 

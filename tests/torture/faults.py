@@ -114,12 +114,12 @@ def folder_removed(folder: Path, times: int, draw: random.Random) -> Row:
         cache = folder / "removed" / str(number)
         options = {"cache": str(cache), "logs": str(folder / "logs"), "frames": FRAMES}
         options |= {"stage": stage, "settings": {"patience": 1.0}}
-        process = start(victim(**options, kind="threads"))
+        process = start(victim(**options, kind="serial"))
         let_work(process, cache, 0.5, draw)
         there = [path for path in cache.rglob("*") if path.is_dir()]
         shutil.rmtree(draw.choice(there), ignore_errors=True)
         first, _ = finish(process)
-        second, out = finish(start(victim(**options, kind="threads")))
+        second, out = finish(start(victim(**options, kind="serial")))
         wrong = "" if first in (0, 1) and not second else f"exit {first}, {second}: {out[-300:]}"
         wrong = wrong or problems(cache, wanted)
         survived += not wrong
@@ -200,7 +200,7 @@ def network_file_system(folder: Path, times: int) -> Row:
         ends = []
         for index, skew in enumerate((-3600.0, 3600.0)):
             options = {"cache": str(cache), "logs": str(folder / f"n{index}"), "frames": FRAMES}
-            options |= {"stage": stage, "kind": "threads"}
+            options |= {"stage": stage, "kind": "serial"}
             options |= {"network": {"seed": 2 * number + index, "skew": skew}}
             ends.append(start(victim(**options), HDF5_USE_FILE_LOCKING="TRUE"))
         told = [finish(process) for process in ends]

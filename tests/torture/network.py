@@ -20,7 +20,7 @@ real_exists, real_replace, real_listdir, real_time = (
     os.listdir,
     time.time,
 )
-real_open, real_stat = Path.open, Path.stat
+real_open, real_os_open = Path.open, os.open
 
 
 def install(seed: int, skew: float) -> None:
@@ -67,10 +67,17 @@ def install(seed: int, skew: float) -> None:
         if draw.random() < 0.5:
             Path(target).unlink(missing_ok=True)
             time.sleep(draw.random() * 0.05)
+        absent.pop(str(target), None)
         return real_replace(self, target)
+
+    def os_open(path, flags, *args, **kwargs):
+        if flags & os.O_CREAT:  # what a machine creates itself, it sees
+            absent.pop(str(path), None)
+        return real_os_open(path, flags, *args, **kwargs)
 
     Path.exists = exists  # type: ignore[method-assign,assignment]
     Path.open = opened  # type: ignore[method-assign,assignment]
     Path.replace = replace  # type: ignore[method-assign,assignment]
     os.listdir = listdir  # type: ignore[assignment]
+    os.open = os_open  # type: ignore[assignment]
     time.time = lambda: real_time() + skew  # type: ignore[assignment]

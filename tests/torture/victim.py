@@ -7,12 +7,35 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine import write_recipes
+from pipeline.errors import MachineError
+from pipeline.plan import Plan
+from pipeline.task import Result, run_task
+from pipeline.work import Settings, Summary, missing_shards, video_tasks
+
+
+def serial(plan: Plan, settings: Settings, logs: Path) -> Summary:
+    """Compute task after task in this process, as one worker would: no start-up of others."""
+    summary = Summary()
+    write_recipes(plan)
+    for video, left in missing_shards(plan, summary):
+        for tasks in video_tasks(plan, video, left, settings, logs).values():
+            for task in tasks:
+                for attempt in range(settings.retries + 1):
+                    try:
+                        summary.count(run_task(task))
+                        break
+                    except MachineError as error:
+                        if attempt == settings.retries:
+                            failed = Result(stage=task.stage.NAME, name=task.name, error=str(error))
+                            summary.count(failed)
+    return summary
+
 
 def main(options: dict[str, Any]) -> int:
     from pipeline import engine
     from pipeline.cluster import Cluster
     from pipeline.shares import Share, run_share
-    from pipeline.work import Settings
     from tests.pipeline.toys import make_plan
 
     if "network" in options:
@@ -26,6 +49,8 @@ def main(options: dict[str, Any]) -> int:
     logs = Path(options["logs"])
     if options.get("kind") == "share":
         summary = run_share(plan, Share(1, 1), settings, logs, 2)
+    elif options.get("kind") == "serial":
+        summary = serial(plan, settings, logs)
     else:
         cluster = Cluster(kind=options.get("kind", "processes"), workers=2)
         summary = engine.run(plan, cluster, settings, logs)

@@ -1,0 +1,170 @@
+"""The engine's own cost a shard, what a second worker brings, and a worker's memory."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from benchmarks.common import Row
+from pipeline.stage import Array, Job, Stage
+
+OVERHEAD_SHARDS = 600
+WORK_SHARDS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Empty(Stage):
+    """One byte a frame: nothing but the engine's own work."""
+
+    NAME: ClassVar[str] = "empty"
+
+    def arrays(self, inputs: object) -> dict[str, Array]:
+        """Declare the one array."""
+        return {"number": Array("uint8", ())}
+
+    def compute(self, job: Job) -> dict[str, np.ndarray]:
+        """Make it."""
+        return {"number": np.zeros(len(job.frames), np.uint8)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Busy(Stage):
+    """A set amount of arithmetic on one core, without memory traffic."""
+
+    NAME: ClassVar[str] = "busy"
+    rounds: int = 400
+
+    def arrays(self, inputs: object) -> dict[str, Array]:
+        """Declare the one array."""
+        return {"sum": Array("float64", ())}
+
+    def compute(self, job: Job) -> dict[str, np.ndarray]:
+        """Make it."""
+        values = np.linspace(0.0, 1.0, 20_000)
+        for _ in range(self.rounds):
+            values = np.sqrt(values * 0.999 + 0.001)
+        return {"sum": np.full(len(job.frames), values.sum())}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moving(Stage):
+    """Frames of 128 KB, as many as a shard has: what memory a worker then needs."""
+
+    NAME: ClassVar[str] = "moving"
+
+    def arrays(self, inputs: object) -> dict[str, Array]:
+        """Declare the one array."""
+        return {"image": Array("uint8", (209, 209, 3))}
+
+    def compute(self, job: Job) -> dict[str, np.ndarray]:
+        """Make it."""
+        image = np.empty((len(job.frames), 209, 209, 3), np.uint8)
+        image[:] = (np.array(job.frames) % 256)[:, None, None, None]
+        return {"image": image}
+
+
+def make_plan(stage: Stage, cache: Path, videos: int, frames: int, shard_frames: int):  # type: ignore[no-untyped-def]
+    """Plan one stage over videos that need no source."""
+    from pipeline.catalogue import PlannedVideo
+    from pipeline.plan import Plan, plan_stages
+    from pipeline.reader import VideoInfo
+
+    planned = plan_stages(
+        "bench", cache, {stage.NAME: stage}, (stage.NAME,), shard_frames, lambda path: ""
+    )
+    source: Any = None
+    names = [f"train/{number:05d}" for number in range(videos)]
+    entries = tuple(
+        PlannedVideo(
+            VideoInfo(name, "train", frames, "", False, False, None), source, name, "", False
+        )
+        for name in names
+    )
+    return Plan("bench", cache, shard_frames, planned, entries)
+
+
+def steady_seconds(stage: Stage, shards: int, workers: int) -> float:
+    """Return the seconds between the first and the last result: no start-up of workers."""
+    from pipeline.cluster import Cluster, connect
+    from pipeline.engine import _results
+    from pipeline.work import Settings, Summary, missing_shards
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Cluster(kind="processes", workers=workers)
+        warm = make_plan(stage, Path(folder) / "warm", 2 * workers, 4, 4)
+        plan = make_plan(stage, Path(folder) / "cache", 4, shards, 4)
+        logs = Path(folder) / "logs"
+        with connect(settings) as client:
+            client.wait_for_workers(workers)
+            missing = missing_shards(warm, Summary())
+            assert all(
+                not r.error for r in _results(client, warm, missing, settings, Settings(), logs)
+            )
+            missing = missing_shards(plan, Summary())
+            start = time.perf_counter()
+            assert all(
+                not r.error for r in _results(client, plan, missing, settings, Settings(), logs)
+            )
+            return time.perf_counter() - start
+
+
+def peak_megabytes(frames: int) -> float:
+    """Return the most memory that a worker held while it computed a video of ``frames``."""
+    code = f"""
+import resource, sys, tempfile
+from pathlib import Path
+from benchmarks.engine import Moving, make_plan
+from pipeline.task import run_task
+from pipeline.work import Settings, Summary, missing_shards, video_tasks
+with tempfile.TemporaryDirectory() as folder:
+    plan = make_plan(Moving(), Path(folder), 1, {frames}, 512)
+    for video, left in missing_shards(plan, Summary()):
+        for task in video_tasks(plan, video, left, Settings(), Path(folder) / "logs")["moving"]:
+            assert not run_task(task).error
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
+    return float(done.stdout)
+
+
+def rows() -> list[Row]:
+    """Measure the three."""
+    overhead = min(steady_seconds(Empty(), OVERHEAD_SHARDS, 1) for _ in range(2)) / OVERHEAD_SHARDS
+    pairs = [
+        (steady_seconds(Busy(), WORK_SHARDS, 1), steady_seconds(Busy(), WORK_SHARDS, 2))
+        for _ in range(3)
+    ]
+    one, two = (statistics.median(column) for column in zip(*pairs, strict=True))
+    gain = statistics.median(first / second for first, second in pairs)
+    short, long = peak_megabytes(1000), peak_megabytes(10_000)
+    return [
+        Row(
+            "engine_overhead",
+            1e3 * overhead,
+            5.0,
+            5e-3 / overhead,
+            5.0,
+            "ms a shard",
+            "an empty stage, one worker; commit with fsync and read-back included",
+        ),
+        Row("two_workers", two, one, gain, 1.85, "s", "the same shards on 2 workers and on 1"),
+        Row(
+            "worker_memory",
+            long,
+            short,
+            long / short,
+            1.1,
+            "MB",
+            "the peak at 10 000 frames against 1000, shards of 512",
+        ),
+    ]
