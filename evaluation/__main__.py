@@ -4,13 +4,43 @@
 the settings of all commands:
 
     python -m evaluation score --config evaluation/presets/quick.yaml --run RUN --scoring.batch 4
+    python -m evaluation detect --run RUN VIDEO... --out OUT
+    python -m evaluation compare RUN... --out OUT
 
 Exit status: 0 done, 1 failed in part, 2 a wrong setting, 3 wrong data, 4 the machine.
 """
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Sequence
+
 from pipeline.errors import run_main
+
+LISTS = {"detect": "--videos", "compare": "--runs"}
+"""Commands that take a list, and the option that arguments without a name are for."""
+
+
+def named(arguments: Sequence[str]) -> list[str]:
+    """Give the arguments without a name the option that they are for.
+
+    >>> named(["detect", "--run", "r", "a.mp4", "b.mp4", "--out", "o"])
+    ['detect', '--run', 'r', '--out', 'o', '--videos', '["a.mp4", "b.mp4"]']
+    """
+    if not arguments or arguments[0] not in LISTS:
+        return list(arguments)
+    kept, free = [arguments[0]], []
+    rest = iter(arguments[1:])
+    for argument in rest:
+        if not argument.startswith("-"):
+            free.append(argument)
+            continue
+        kept.append(argument)
+        if argument.startswith("--") and "=" not in argument and argument != "--help":
+            value = None if argument.startswith("--print_") else next(rest, None)
+            kept += [] if value is None else [value]
+    return kept + ([LISTS[arguments[0]], json.dumps(free)] if free else [])
 
 
 def main() -> int | None:
@@ -29,6 +59,7 @@ def main() -> int | None:
             "compare": commands.compare,
             "detect": commands.detect,
         },
+        args=named(sys.argv[1:]),
         as_positional=False,
         prog="python -m evaluation",
         description=__doc__,
