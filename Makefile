@@ -65,7 +65,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "error: Python 3.11 or newer is needed; this is $$(python3 --version)" >&2; exit 2; }
 	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[test,tensorboard]'
+	$(PYTHON) -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[test,tensorboard,video]'
 	@touch $@
 
 demo: export PRESET := demo
