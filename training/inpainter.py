@@ -104,8 +104,13 @@ def train_inpainter(
     dataset = open_dataset(shards)
     videos = training_videos(dataset, holdout=False)
     holdout = training_videos(dataset, holdout=True)
+    if settings.start and not Path(settings.start).is_dir():
+        raise ConfigurationError(
+            f"start: {settings.start} is not there; name an inpainter's folder"
+        )
+    start = {"start_sha256": digest_of(Path(settings.start))} if settings.start else {}
     recipe = make_recipe(
-        "inpainter", settings, settings.architecture, dataset, ("frames",), videos, holdout
+        "inpainter", settings, settings.architecture, dataset, ("frames",), videos, holdout, **start
     )
     folder = InpainterFolder(out)
     with ExitStack() as stack:
@@ -156,10 +161,10 @@ def _train(
     with Stopper(run.max_minutes) as stopper, bar:
         while step < total:
             # The second model begins where the first is done.
-            if step == settings.vq_steps:
+            if step == settings.vq_steps and settings.vq_steps:
                 scale_latents(networks, crops, settings)
                 optimizer = make_optimizer(networks, settings, step)
-            if step == first_quantised(settings):
+            if step == first_quantised(settings) and not settings.start:
                 take_codes(networks, crops, settings)
 
             # Forward, backward, update.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from diffusers import DDIMScheduler, UNet2DModel, VQModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.errors import ConfigurationError
 from pipeline.models.latent_inpainting import LatentInpaintingPipeline
+from training.checkpoint import read_tensors
 from training.inpainter_data import Crops, draw_holes
 from training.inpainter_settings import InpainterTraining
 
@@ -27,8 +30,30 @@ class Networks(nn.Module):
         torch.manual_seed(settings.seed)
         self.vqvae = VQModel(**settings.architecture.vqvae())
         self.unet = UNet2DModel(**settings.architecture.unet())
+        if settings.start:
+            self.begin_with(Path(settings.start))
         self.average = copy.deepcopy(self.unet).requires_grad_(False)
         self.scheduler = DDIMScheduler(**settings.architecture.scheduler())
+
+    def begin_with(self, folder: Path) -> None:
+        """Take the weights of a finished inpainter.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is none, or of another architecture.
+        """
+        for model, name in ((self.vqvae, "vqvae"), (self.unet, "unet")):
+            path = folder / name / "diffusion_pytorch_model.safetensors"
+            if not path.is_file():
+                raise ConfigurationError(f"start: {path} is not there; name an inpainter's folder")
+            try:
+                model.load_state_dict(read_tensors(path))
+            except RuntimeError as error:
+                reason = str(error).splitlines()[1].strip()
+                raise ConfigurationError(
+                    f"start: {path} is of another architecture ({reason})"
+                ) from None
 
     def average_in(self, decay: float, step: int) -> None:
         """Move the average towards the UNet; early steps count more, so that it starts well."""
@@ -126,8 +151,8 @@ def loss_of_step(
 
 
 def first_quantised(settings: InpainterTraining) -> int:
-    """Return the step from which on the VQ model quantises."""
-    return int(settings.quantise_after * settings.vq_steps)
+    """Return the step from which on the VQ model quantises; one that was trained has its codes."""
+    return 0 if settings.start else int(settings.quantise_after * settings.vq_steps)
 
 
 @torch.no_grad()

@@ -90,8 +90,12 @@ class InpainterTraining:
     seed: int = 0
     """Decides the initial weights, the crops, the holes and the noise."""
 
+    start: str = ""
+    """Folder of an inpainter of the same architecture whose weights to begin with; empty
+    begins at random."""
+
     vq_steps: int = 2000
-    """Steps of the VQ model, before the UNet."""
+    """Steps of the VQ model, before the UNet; 0 keeps that of ``start``."""
 
     unet_steps: int = 5000
     """Steps of the UNet."""
@@ -141,7 +145,9 @@ class InpainterTraining:
 
     def __post_init__(self) -> None:
         require("seed", self.seed, 0 <= self.seed < 2**63, "in 0 ... 2^63 - 1")
-        for name in ("vq_steps", "unet_steps", "batch"):
+        least = 0 if self.start else 1
+        require("vq_steps", self.vq_steps, self.vq_steps >= least, f"at least {least}")
+        for name in ("unet_steps", "batch"):
             require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         grid = 2 ** (len(self.architecture.vq_channels) + len(self.architecture.unet_channels) - 2)
         for name in ("side", "large_side"):

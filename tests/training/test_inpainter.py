@@ -130,6 +130,27 @@ def test_another_training_in_the_folder_is_refused(shards, tmp_path, capsys):
     train_inpainter(shards, out, other, overwrite=True)
 
 
+def test_begins_with_other_weights(shards, tmp_path):
+    first = train_inpainter(shards, tmp_path / "first", dataclasses.replace(SMALL, weights="fp32"))
+    still = dataclasses.replace(
+        SMALL, start=str(first), vq_steps=0, unet_steps=1, unet_learning_rate=1e-12, weights="fp32"
+    )
+    second = train_inpainter(shards, tmp_path / "second", still)
+    before, after = weights(first), weights(second)
+    assert all(torch.allclose(after[name], before[name], atol=1e-6) for name in before)
+    assert "start_sha256" in json.loads((tmp_path / "second/recipe.json").read_text())["data"]
+    other = InpainterArchitecture(vq_channels=(8, 8, 8), codes=32, unet_channels=(32, 64))
+    for change, message in (
+        ({"start": str(tmp_path / "none")}, "start: .*none is not there"),
+        ({"start": str(tmp_path)}, "start: .*vqvae.* is not there"),
+        ({"architecture": other}, "start: .* of another architecture"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            train_inpainter(shards, tmp_path / "third", dataclasses.replace(still, **change))
+    with pytest.raises(ConfigurationError, match="vq_steps: 0"):
+        dataclasses.replace(SMALL, vq_steps=0)
+
+
 def test_frames_smaller_than_crops_are_named(shards, tmp_path):
     large = dataclasses.replace(SMALL, side=64, large_side=64)
     with pytest.raises(ConfigurationError, match="64 px do not fit frames of 32x32"):
