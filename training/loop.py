@@ -119,6 +119,11 @@ def train_autoencoder(
     folder = RunFolder(out)
     with ExitStack() as stack:
         group = stack.enter_context(join_processes(run.device))
+        if group.processes > 1 and run.engine == "fast":
+            raise ConfigurationError(
+                f"engine: fast takes BatchNorm over one process's clips, there are "
+                f"{group.processes} processes; set engine: plain, or start one process"
+            )
         plan = plan_training(open_dataset(shards), settings, group)
         if group.first:
             stack.enter_context(folder.claimed())
@@ -255,7 +260,8 @@ def _train(
                 raise KeyboardInterrupt
 
     if group.first:
-        result = {"steps": position.step, "processes": group.processes, **position.last}
+        result = {"steps": position.step, "processes": group.processes, "engine": run.engine}
+        result |= position.last
         folder.finish(network, plan.recipe, result)
         print(
             f"{folder.path}: trained on {position.clips} clips in {position.step} steps, "

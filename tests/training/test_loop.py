@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from training.checkpoint import load_trained
 from training.loop import train_autoencoder
 from training.memory import MemorySettings
 from training.plan import TrainingError, prepare
+from training.processes import Group
 from training.settings import RunSettings
 
 INLINE = RunSettings(workers=0, log_steps=1)
@@ -206,6 +208,13 @@ def test_a_loss_that_is_no_number_stops_the_training(shards, small, tmp_path):
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf).*learning_rate"):
         train_autoencoder(shards, tmp_path, small(learning_rate=1e30), INLINE)
     assert not (tmp_path / "recipe.json").exists()
+
+
+def test_the_fast_engine_is_for_one_process(shards, small, tmp_path, monkeypatch):
+    two = nullcontext(Group(0, 2, torch.device("cpu")))
+    monkeypatch.setattr(loop, "join_processes", lambda device: two)
+    with pytest.raises(ConfigurationError, match="one process's clips"):
+        train_autoencoder(shards, tmp_path, small(), RunSettings(engine="fast"))
 
 
 def test_damaged_shards_are_named(small, tmp_path):

@@ -72,7 +72,7 @@ def torchrun(shards, out, *arguments):
         "--workers", "0", "--log_steps", "1", "--device", "cpu", "--shards", str(shards),
         "--out", str(out), *arguments,
     ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(out.parent)}
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )
