@@ -80,6 +80,9 @@ def connect(settings: Cluster) -> Iterator[Any]:
         {
             "distributed.scheduler.allowed-failures": 1000,
             "distributed.worker.daemon": True,
+            # An overloaded machine may keep a process from answering for longer than 30 s.
+            "distributed.comm.timeouts.tcp": "300s",
+            "distributed.comm.timeouts.connect": "120s",
             "distributed.admin.large-graph-warning-threshold": "1GB",
         }
     )
