@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import warnings
@@ -93,14 +94,20 @@ def connect(settings: Cluster) -> Iterator[Any]:
         with slurm_client(site) as client:
             yield client
     elif "://" in settings.kind:
+        failure = ""
         try:
             client = Client(settings.kind, timeout=CONNECT_SECONDS, security=site.security())
         except (OSError, TypeError) as error:
+            failure = str(error) or type(error).__name__
+        if failure:
+            # The client that failed closes itself when it is collected, which waits for ever
+            # if that happens while the next one starts: collect it now.
+            gc.collect()
             raise MachineError(
-                f"cluster.kind: no scheduler answers at {settings.kind} ({error}); "
+                f"cluster.kind: no scheduler answers at {settings.kind} ({failure}); "
                 "start one with `dask scheduler`, or choose processes; a tls:// address needs "
                 "the certificates of a site's YAML"
-            ) from error
+            )
         with client:
             yield client
     else:
