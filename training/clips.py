@@ -6,7 +6,7 @@ follows from (seed, epoch, video, first frame) alone, never from which worker re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,7 +156,7 @@ def load_steps(
     processes: int,
     workers: int,
     pin: bool,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Yield the batches of every step that is left, read ahead by worker processes.
 
     Raises
