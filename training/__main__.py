@@ -18,9 +18,9 @@ Exit status: 0 trained (or trained already), 1 the loss is not finite, 2 a wrong
 
 from __future__ import annotations
 
+import importlib
 import sys
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -134,28 +134,28 @@ def build_parser(network: str | None = None) -> ArgumentParser:
     return parser
 
 
-def commands_by_name() -> dict[str, tuple[type, Callable[..., Any], str]]:
-    """Return each command's settings, what it calls, and what it does."""
-    from training.discriminator_loop import train_discriminator
-    from training.inpainter import train_inpainter
+def commands_by_name() -> dict[str, tuple[type, str, str]]:
+    """Return each command's settings, what it calls (module:function), and what it does.
+
+    The functions are named, not imported: one of them imports diffusers, for seconds.
+    """
     from training.inpainter_settings import InpainterTraining
-    from training.loop import train_autoencoder
     from training.settings import AutoencoderTraining, DiscriminatorTraining
 
     return {
         "autoencoder": (
             AutoencoderTraining,
-            train_autoencoder,
+            "training.loop:train_autoencoder",
             "Train A^s, A^t or a peer's autoencoder.",
         ),
         "discriminator": (
             DiscriminatorTraining,
-            train_discriminator,
+            "training.discriminator_loop:train_discriminator",
             "Train D on normal and inpainted frames.",
         ),
         "inpainter": (
             InpainterTraining,
-            train_inpainter,
+            "training.inpainter:train_inpainter",
             "Train the project's own latent diffusion inpainter.",
         ),
     }
@@ -183,7 +183,9 @@ def main() -> None:
     parser = build_parser(option(arguments, "--network"))
     parsed = parser.instantiate(parser.parse_args(arguments))
     given = parsed[parsed.command]
-    settings, train, _ = commands_by_name()[parsed.command]
+    settings, function, _ = commands_by_name()[parsed.command]
+    module, _, name = function.partition(":")
+    train = getattr(importlib.import_module(module), name)
     train(
         given.shards,
         given.out,
