@@ -19,5 +19,6 @@ def progress_bar(total: int, label: str, *, done: int = 0, position: int = 0) ->
         maxinterval=10.0 if terminal else 60.0,
         dynamic_ncols=terminal,
         ascii=None if terminal else True,
+        bar_format=None if terminal else "{l_bar}{bar:10}{r_bar}\n",
         leave=True,
     )

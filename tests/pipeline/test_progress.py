@@ -1,0 +1,25 @@
+"""Progress: a bar in a terminal, whole lines in a log file."""
+
+import io
+import sys
+
+from pipeline.progress import progress_bar
+
+
+def test_a_log_file_gets_whole_lines(monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    with progress_bar(4, "frames", done=1) as bar:
+        bar.update(3)
+    lines = [line.strip("\r") for line in log.getvalue().splitlines() if line.strip()]
+    assert len(lines) >= 1 and all(line.startswith("frames:") for line in lines)
+    assert "4/4" in lines[-1]
+
+
+def test_lines_come_once_a_minute(monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    with progress_bar(1000, "frames") as bar:
+        for _ in range(1000):
+            bar.update()
+    assert log.getvalue().count("frames:") <= 2
