@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ def slurm_client(site: Site) -> Iterator[Client]:
             "run code as you; docs/clusters.md shows how to set tls",
             file=sys.stderr,
         )
+    warnings.filterwarnings("ignore", "Scheduler already contains a plugin", UserWarning)
     clusters: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         first: Any = SLURMCluster(
@@ -64,11 +66,13 @@ def slurm_client(site: Site) -> Iterator[Client]:
         )
         clusters["CPU"] = stack.enter_context(first)
         if site.gpu:
-            joined = SLURMCluster(
+            joined: Any = SLURMCluster(
                 scheduler_cls=joined_scheduler(first.scheduler.address, security),
                 loop=first.loop,
                 **job_options("GPU", site.gpu, site),
             )
+            # Closing it must not end the scheduler that the other still needs.
+            joined.shutdown_scheduler = False
             clusters["GPU"] = stack.enter_context(joined)
         for cluster in clusters.values():
             check_script(cluster.job_script())
