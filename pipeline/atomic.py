@@ -16,10 +16,11 @@ TEMPORARY = ".tmp"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, sync_name: bool = True) -> Iterator[Path]:
     """Give a temporary path in the same folder; on success move it to ``path``, else remove it.
 
-    The temporary file's content is on the disk before it takes its name, and so is the name.
+    The temporary file's content is on the disk before it takes its name, and so is the name,
+    unless ``sync_name`` is False: where another file beside it follows, whose name counts.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:12]}{TEMPORARY}")
@@ -31,7 +32,8 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         temporary.replace(path)
-        sync_folder(path.parent)
+        if sync_name:
+            sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

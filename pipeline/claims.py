@@ -98,14 +98,11 @@ def claimed(
         elif _remove(file, owner) and owner.get("run") == run:
             deaths = int(owner.get("deaths", 0)) + 1
     claim = Claim(path=file, state="done" if done() else "mine", deaths=deaths, token=token)
-    stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(claim, stop), daemon=True)
-    beat.start()
+    _keep_alive(claim)
     try:
         yield claim
     finally:
-        stop.set()
-        beat.join()
+        _living.pop(token, None)
         if claim.held():
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
@@ -179,11 +176,26 @@ def file_system_now(folder: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def _beat(claim: Claim, stop: threading.Event) -> None:
-    while not stop.wait(BEAT_SECONDS):
-        with contextlib.suppress(OSError):
-            if claim.held():
-                os.utime(claim.path)
+#: The claims that this process holds, by token, and the thread that touches them.
+_living: dict[str, Claim] = {}
+_heart: list[threading.Thread] = []
+
+
+def _keep_alive(claim: Claim) -> None:
+    """Touch a claim every few seconds from now on; one thread a process serves all."""
+    _living[claim.token] = claim
+    if not (_heart and _heart[-1].is_alive()):  # also after a fork, which takes no thread along
+        _heart[:] = [threading.Thread(target=_beat, daemon=True, name="claims")]
+        _heart[0].start()
+
+
+def _beat() -> None:
+    while True:
+        time.sleep(BEAT_SECONDS)
+        for claim in list(_living.values()):
+            with contextlib.suppress(OSError):
+                if claim.held():
+                    os.utime(claim.path)
 
 
 def _identity() -> dict[str, Any]:

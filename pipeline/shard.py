@@ -79,7 +79,7 @@ def write_shard(
         )
     image = _hdf5_image(arrays, COMPRESSIONS[compression])
     checksum = hashlib.sha256(image).hexdigest()
-    with replacing(path) as temporary:
+    with replacing(path, sync_name=False) as temporary:
         temporary.write_bytes(image)
         if sha256_of_file(temporary) != checksum:
             raise DataError(
