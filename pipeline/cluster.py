@@ -17,6 +17,8 @@ from pipeline.site import GPU_STAGES, Site, load_site
 from pipeline.task import WORKER_MARK
 
 # Clients are `Any` here: jsonargparse would import Dask to look at their type.
+#: How often to look for workers that are gone for good.
+KEEP_SECONDS = 2.0
 #: How long a scheduler may take to answer.
 CONNECT_SECONDS = 15
 #: How long a local cluster may take to close before its processes are killed.
@@ -83,7 +85,8 @@ def connect(settings: Cluster) -> Iterator[Any]:
             "distributed.worker.daemon": True,
             # An overloaded machine may keep a process from answering for longer than 30 s.
             "distributed.comm.timeouts.tcp": "300s",
-            "distributed.comm.timeouts.connect": "120s",
+            # Dask would close a worker for good that takes longer than 15 s to start again.
+            "distributed.deploy.lost-worker-timeout": "1h",
             "distributed.admin.large-graph-warning-threshold": "1GB",
         }
     )
@@ -112,11 +115,30 @@ def connect(settings: Cluster) -> Iterator[Any]:
             yield client
     else:
         cluster = _local_cluster(settings)
+        keeper = asyncio.run_coroutine_threadsafe(_keep_workers(cluster), cluster.loop.asyncio_loop)
         try:
             with Client(cluster) as client:
                 yield client
         finally:
+            keeper.cancel()
             _close(cluster)
+
+
+async def _keep_workers(cluster: Any) -> None:
+    """Start a worker anew whose nanny gave up, such as one that died while it was starting."""
+    from distributed.core import Status
+
+    while True:
+        await asyncio.sleep(KEEP_SECONDS)
+        gone = [
+            name
+            for name, worker in cluster.workers.items()
+            if worker.status in (Status.closed, Status.failed)
+        ]
+        for name in gone:
+            del cluster.workers[name]
+        if gone:
+            await cluster._correct_state()
 
 
 def _close(cluster: Any) -> None:

@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pipeline.atomic import canonical, write_json
 from pipeline.cluster import Cluster, connect, stage_resources
@@ -91,7 +91,7 @@ def _results(
     """
     from distributed import as_completed
 
-    waiting = as_completed(with_results=True, raise_errors=False)
+    waiting = as_completed()
     names: dict[str, Task] = {}
     run_name = uuid.uuid4().hex
     workers = client.scheduler_info(n_workers=-1)["workers"]
@@ -100,10 +100,9 @@ def _results(
         tasks = video_tasks(plan, video, left, settings, logs, run_name)
         waiting.update(_submit_video(client, plan, tasks, settings.retries, resources, names))
         while waiting.count() >= settings.wave:
-            future, outcome = cast(Any, next(waiting))
-            yield _result(future, outcome, names)
-    for future, outcome in waiting:
-        yield _result(future, outcome, names)
+            yield from _gathered(client, waiting.next_batch(), names)
+    for batch in waiting.batches():
+        yield from _gathered(client, batch, names)
 
 
 def _submit_video(
@@ -145,16 +144,34 @@ def _all_of(*results: Result) -> Result:
     return next((result for result in results if result.error), results[0])
 
 
-def _result(future: Future, outcome: Any, names: dict[str, Task]) -> Result:
+def _gathered(client: Client, batch: list[Any], names: dict[str, Task]) -> list[Result]:
+    """Fetch the results of tasks that ended: all at once, since each asking costs its while."""
+    try:
+        outcomes = client.gather(batch)
+    except Exception:  # some failed: each for itself
+        outcomes = [_outcome(future) for future in batch]
+    return [
+        _result(names.pop(str(future.key)), outcome)
+        for future, outcome in zip(batch, outcomes, strict=True)
+    ]
+
+
+def _outcome(future: Any) -> Any:
+    try:
+        return future.result()
+    except Exception as error:
+        return error
+
+
+def _result(task: Task, outcome: Any) -> Result:
     """Return a task's result; where the machine failed for good, say so as a failed result."""
-    task = names.pop(str(future.key))
     if isinstance(outcome, Result):
         return outcome
-    error = outcome[1] if isinstance(outcome, tuple) else outcome
+    is_ours = isinstance(outcome, ProjectError)
     return Result(
         stage=task.stage.NAME,
         name=task.name,
-        error=str(error) if isinstance(error, ProjectError) else f"{type(error).__name__}: {error}",
+        error=str(outcome) if is_ours else f"{type(outcome).__name__}: {outcome}",
         log=str(task.log),
     )
 

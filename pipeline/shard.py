@@ -184,7 +184,7 @@ class FrameArray:
         while at < stop:
             number, offset = divmod(at, self.shard_frames)
             upto = min(stop, (number + 1) * self.shard_frames)
-            dataset = _open(self.folder / f"{number:05d}.h5", os.getpid())[self.name]
+            dataset = open_shard(self.folder / f"{number:05d}.h5")[self.name]
             dataset.read_direct(
                 out, np.s_[offset : offset + upto - at], np.s_[at - start : upto - start]
             )
@@ -192,9 +192,20 @@ class FrameArray:
         return out
 
 
+def open_shard(path: Path) -> h5py.File:
+    """Return a committed shard, opened once a process, and anew where it was repaired since."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        raise MissingShard(
+            f"{path}: not found; run `python -m pipeline verify --repair` to compute it again", path
+        ) from None
+    return _open(path, os.getpid(), (facts.st_ino, facts.st_mtime_ns))
+
+
 @functools.lru_cache(maxsize=64)
-def _open(path: Path, process: int) -> h5py.File:
-    """Open a committed shard once a process; a handle must not cross a fork."""
+def _open(path: Path, process: int, version: tuple[int, int]) -> h5py.File:
+    """Open a shard; a handle must not cross a fork, nor outlive the file of its name."""
     record = read_record(path)
     try:
         if path.stat().st_size != record["bytes"]:

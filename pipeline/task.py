@@ -101,7 +101,7 @@ def run_task(task: Task, *upstream: Result, wait: bool = True) -> Result:
             error=f"not computed: {failed.name} failed",
             skipped=True,
         )
-    _one_thread_each()
+    _settle()
     done = {"shards": 0, "bytes": 0, "seconds": 0.0}
     with _log_file(task.log) as log:
         try:
@@ -213,11 +213,17 @@ def _check(task: Task, frames: range, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 @functools.cache
-def _one_thread_each() -> None:
-    """Keep OpenCV to one thread a worker; BLAS and OpenMP are kept so by the environment."""
+def _settle() -> None:
+    """Keep OpenCV to one thread a worker; BLAS and OpenMP are kept so by the environment.
+
+    And let the kernel, when memory runs out, end a worker before the scheduler beside it.
+    """
     import cv2
 
     cv2.setNumThreads(1)
+    if os.environ.get(WORKER_MARK) == "1":
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
 
 
 @functools.cache

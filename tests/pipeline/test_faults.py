@@ -1,13 +1,14 @@
 """Workers that die, hang or meet a folder that is gone: what else is computed, what is said."""
 
+import asyncio
 import shutil
 import threading
 import time
 
 import pytest
 
-from pipeline import engine
-from pipeline.cluster import Cluster
+from pipeline import engine, maintenance
+from pipeline.cluster import Cluster, connect
 from pipeline.errors import MachineError
 from pipeline.task import run_task
 from pipeline.work import Settings, missing_shards, video_tasks
@@ -49,7 +50,7 @@ def test_an_input_that_a_network_file_system_shows_late_is_waited_for(tmp_path):
 def test_an_input_that_never_shows_is_the_shards_failure(tmp_path):
     plan = make_plan(tmp_path / "cache", frames=(16,))
     tasks = tasks_of(plan, tmp_path, patience=0.2)
-    assert "there is no record" in run_task(tasks["difference"][0]).error
+    assert "not found" in run_task(tasks["difference"][0]).error
 
 
 def test_a_folder_removed_under_a_task_is_the_machines_error_and_a_retry_mends_it(tmp_path):
@@ -73,3 +74,35 @@ def test_a_shard_that_another_run_computes_is_busy_to_who_does_not_wait(tmp_path
     assert run_task(task, wait=False).busy
     other.join()
     assert not run_task(task, wait=False).busy
+
+
+def test_a_repaired_shard_is_read_anew_by_a_process_that_had_it_open(tmp_path):
+    plan = make_plan(tmp_path / "cache", frames=(16,))
+    settings = Settings()
+    engine.run(plan, Cluster(kind="threads"), settings, tmp_path / "logs")
+    video = plan.videos[0]
+    numbers = plan.arrays("noise", video)["number"]
+    before = numbers[0:16]
+    shard = plan.folder("noise", video) / "00000.h5"
+    data = bytearray(shard.read_bytes())
+    at = data.find(before.tobytes())
+    data[at] ^= 1
+    shard.write_bytes(data)
+    assert numbers[0] == 1
+    damaged = [path for path, _ in maintenance.verify(tmp_path / "cache")]
+    assert damaged == [shard]
+    maintenance.discard(damaged)
+    engine.run(plan, Cluster(kind="threads"), settings, tmp_path / "logs", only=set(damaged))
+    assert (numbers[0:16] == before).all()
+
+
+def test_a_worker_whose_nanny_gave_up_is_started_anew(tmp_path):
+    plan = make_plan(tmp_path / "cache", frames=(16,) * 6, sleep=0.2)
+    with connect(Cluster(kind="processes", workers=1)) as client:
+        client.wait_for_workers(1)
+        asyncio.run_coroutine_threadsafe(
+            client.cluster.workers[0].close(), client.loop.asyncio_loop
+        ).result(60)
+        video, left = missing_shards(plan, engine.Summary())[0]
+        task = video_tasks(plan, video, left, Settings(), tmp_path / "logs")["noise"][0]
+        assert client.submit(run_task, task).result(timeout=60).error == ""

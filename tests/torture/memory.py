@@ -1,7 +1,8 @@
-"""Run a command in a memory cgroup, so that the kernel's own killer meets its workers.
+"""Run a command beside a small memory cgroup, which its exhausting workers enter themselves.
 
-``python -m tests.torture.memory COMMAND...``. Where no cgroup can be made, the command runs
-under an address-space limit instead, and what is exhausted says so by MemoryError.
+``python -m tests.torture.memory COMMAND...``. The kernel's own killer then meets that worker.
+Where no cgroup can be made, the command runs under an address-space limit instead, and what
+is exhausted says so by MemoryError.
 """
 
 from __future__ import annotations
@@ -13,32 +14,33 @@ import subprocess
 import sys
 from pathlib import Path
 
-LIMIT = 1_200_000_000
+LIMIT = 600_000_000
 
 
-def main(command: list[str]) -> int:
-    """Make the group, run the command in it, remove the group."""
-    group = Path("/sys/fs/cgroup/memory") / f"torture-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / "memory.limit_in_bytes").write_text(str(LIMIT))
-    except OSError:
-        with contextlib.suppress(OSError):
-            group.rmdir()
-        group = Path("/sys/fs/cgroup") / f"torture-{os.getpid()}"
+def make_group() -> Path | None:
+    """Make a memory cgroup of either version; None where that is not allowed."""
+    for base, limit in (
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        ("/sys/fs/cgroup", "memory.max"),
+    ):
+        group = Path(base) / f"torture-{os.getpid()}"
         try:
             group.mkdir()
-            (group / "memory.max").write_text(str(LIMIT))
+            (group / limit).write_text(str(LIMIT))
+            return group
         except OSError:
             with contextlib.suppress(OSError):
                 group.rmdir()
-            resource.setrlimit(resource.RLIMIT_AS, (3 * LIMIT, 3 * LIMIT))
-            return subprocess.run(command, check=False).returncode
+    return None
 
-    def enter() -> None:
-        (group / "cgroup.procs").write_text("0")
 
-    done = subprocess.run(command, check=False, preexec_fn=enter)
+def main(command: list[str]) -> int:
+    """Make the group, run the command, remove the group."""
+    group = make_group()
+    if group is None:
+        resource.setrlimit(resource.RLIMIT_AS, (6 * LIMIT, 6 * LIMIT))
+        return subprocess.run(command, check=False).returncode
+    done = subprocess.run(command, check=False, env=os.environ | {"TORTURE_CGROUP": str(group)})
     with contextlib.suppress(OSError):
         group.rmdir()
     return done.returncode
