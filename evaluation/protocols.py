@@ -6,8 +6,6 @@ protocol    meaning
 ``lntra``   the peers': of a window of 16 frames at every start only the 9th is scored,
             so the first 8 and the last 7 frames of a video are left out
 ``dense``   every frame; windows at the video's ends repeat its first or last frame
-``local``   every frame; smoothed maxima of maps on the scale of held-out normal frames
-            (:mod:`evaluation.local`)
 =========== ==========================================================================
 
 ============ =========================================================================
@@ -42,7 +40,7 @@ WINDOW = 16
 POSITION = 8
 """Place of the scored frame in its window, counted from 0."""
 
-Name = Literal["lntra", "dense", "local"]
+Name = Literal["lntra", "dense"]
 Normalise = Literal["video", "dataset", "heldout", "none"]
 
 Range = tuple[float, float]
@@ -53,22 +51,17 @@ class Protocol:
     """A protocol with its scale; every result carries both."""
 
     name: Name = "lntra"
-    """lntra, dense or local."""
+    """lntra or dense."""
 
     normalise: Normalise = "video"
-    """video, dataset, heldout or none; local has its own scale and takes heldout alone."""
+    """video, dataset, heldout or none."""
 
     def __post_init__(self) -> None:
-        if self.name not in ("lntra", "dense", "local"):
-            raise ConfigurationError(f"protocol: {self.name!r} is none of lntra, dense, local")
+        if self.name not in ("lntra", "dense"):
+            raise ConfigurationError(f"protocol: {self.name!r} is neither lntra nor dense")
         if self.normalise not in ("video", "dataset", "heldout", "none"):
             raise ConfigurationError(
                 f"normalise: {self.normalise!r} is none of video, dataset, heldout, none"
-            )
-        if self.name == "local" and self.normalise != "heldout":
-            raise ConfigurationError(
-                f"normalise: {self.normalise!r}: local scores are on the scale of held-out normal "
-                "frames; set normalise: heldout"
             )
 
     def __str__(self) -> str:
@@ -207,7 +200,7 @@ def scale_all(
 
 def constant(videos: Sequence[VideoScores], protocol: Protocol) -> list[str]:
     """Say which indicators are constant within a video, which scaling over it turns into 0."""
-    if protocol.normalise != "video" or protocol.name == "local":
+    if protocol.normalise != "video":
         return []
     return [
         f"{one.video.name}: {name} is the same in every scored frame; its scaled value is 0"

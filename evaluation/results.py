@@ -144,14 +144,8 @@ def read_labels(dataset: Dataset, video: VideoInfo) -> np.ndarray | None:
 def apply(scores: RunScores, dataset: Dataset, protocol: Protocol) -> Scored:
     """Put the test videos' raw scores on a protocol's frames and scale."""
     tests = [scores.load(video.name) for video in dataset.select(split=dataset.evaluate)]
-    if protocol.name == "local":
-        from evaluation.local import local_omegas
-
-        omegas, notes = local_omegas(scores, dataset), []
-    else:
-        held = heldout_limits(scores, protocol)
-        omegas = protocols.omegas(tests, protocol, held)
-        notes = protocols.constant(tests, protocol)
+    omegas = protocols.omegas(tests, protocol, heldout_limits(scores, protocol))
+    notes = protocols.constant(tests, protocol)
     labels = [read_labels(dataset, one.video) for one in tests]
     return Scored(
         protocol,
@@ -178,14 +172,9 @@ def choose(names: Sequence[str], scored: Scored, scores: RunScores, settings: Fu
         return Choice({names[0]: 1.0}, None, "given")
     if settings.eta == "equal":
         return fusion.equal(names)
-    if scored.protocol.name == "local":
-        from evaluation.local import local_imagined
-
-        labels, omegas = local_imagined(scores)
-    else:
-        held = scores.select(holdout=True)
-        limits = heldout_limits(scores, scored.protocol)
-        labels, omegas = fusion.imagined(held, scored.protocol, limits, settings.pseudo)
+    held = scores.select(holdout=True)
+    limits = heldout_limits(scores, scored.protocol)
+    labels, omegas = fusion.imagined(held, scored.protocol, limits, settings.pseudo)
     return fusion.best(names, labels, omegas, "label-free", settings.steps)
 
 

@@ -142,8 +142,8 @@ def test_compare_shows_runs_over_each_other(scored_run, tmp_path):
         assert "0 | 1" in html  # the seeds, among what differs
         assert (tmp_path / "figures" / "timelines-1.pdf").exists()
         assert (tmp_path / "figures" / "heat_maps.png").exists()
-        with pytest.raises(ConfigurationError, match="no results under local/heldout"):
-            compare.compare_runs(runs, tmp_path, page, Protocol(name="local", normalise="heldout"))
+        with pytest.raises(ConfigurationError, match="no results under dense/none"):
+            compare.compare_runs(runs, tmp_path, page, Protocol(name="dense", normalise="none"))
         with pytest.raises(ConfigurationError, match="at least two"):
             compare.compare_runs([scored_run, scored_run], tmp_path, page, Protocol())
     finally:
