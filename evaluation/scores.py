@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 import urllib.parse
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -163,7 +164,7 @@ def is_saved(folder: Path, name: str, fingerprint: str) -> bool:
     try:
         with np.load(folder / file_name(name), allow_pickle=False) as archive:
             return bool(str(archive["fingerprint"]) == fingerprint)
-    except Exception:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return False  # missing, cut off or of other settings: to be computed
 
 
