@@ -27,6 +27,7 @@ from training.order import ORDER
 from training.plan import TrainingError
 from training.processes import join_processes
 from training.recipe import make_recipe
+from training.reuse import adopt
 from training.settings import DiscriminatorTraining, RunSettings
 from training.stopping import Stopper
 from training.tracking import Tracker
@@ -84,6 +85,8 @@ def train_discriminator(
         stack.enter_context(folder.claimed())
         if overwrite:
             folder.clear()
+        elif run.reuse:
+            adopt(folder, run.reuse, recipe)
         if folder.finished(recipe):
             print(f"{folder.path}: trained already, with these settings; nothing to do")
             return folder.path

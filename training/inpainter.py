@@ -108,6 +108,8 @@ def train_inpainter(
         raise ConfigurationError(
             f"start: {settings.start} is not there; name an inpainter's folder"
         )
+    if run.reuse:
+        raise ConfigurationError("reuse: is for A^s, A^t and D; an inpainter takes start")
     start = {"start_sha256": digest_of(Path(settings.start))} if settings.start else {}
     recipe = make_recipe(
         "inpainter", settings, settings.architecture, dataset, ("frames",), videos, holdout, **start

@@ -26,6 +26,7 @@ from training.order import Step
 from training.plan import TrainingPlan, check_finite, holdout_loss, plan_training, prepare
 from training.precision import warn_if_emulated
 from training.processes import Group, join_processes
+from training.reuse import adopt
 from training.settings import AutoencoderTraining, RunSettings
 from training.stopping import Stopper
 from training.tracking import Tracker
@@ -129,6 +130,8 @@ def train_autoencoder(
             stack.enter_context(folder.claimed())
             if overwrite:
                 folder.clear()
+            elif run.reuse:
+                adopt(folder, run.reuse, plan.recipe)
         group.wait()
         if folder.finished(plan.recipe):
             if group.first:

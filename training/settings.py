@@ -214,6 +214,10 @@ class RunSettings:
     snapshots: int | None = None
     """Also keep the weights of every so many epochs, in ``epochs/``."""
 
+    reuse: str = ""
+    """Another training's folder: if this very recipe was finished there, its weights are
+    copied instead of trained again; else it is of no account."""
+
     holdout_stride: int = 16
     """The loss on held-out videos is taken over clips at every so many frames."""
 

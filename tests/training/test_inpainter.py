@@ -151,6 +151,11 @@ def test_begins_with_other_weights(shards, tmp_path):
         dataclasses.replace(SMALL, vq_steps=0)
 
 
+def test_reuse_is_not_for_inpainters(shards, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"reuse: .*an inpainter takes start"):
+        train_inpainter(shards, tmp_path, SMALL, RunSettings(reuse="elsewhere"))
+
+
 def test_frames_smaller_than_crops_are_named(shards, tmp_path):
     large = dataclasses.replace(SMALL, side=64, large_side=64)
     with pytest.raises(ConfigurationError, match="64 px do not fit frames of 32x32"):
