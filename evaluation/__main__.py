@@ -6,6 +6,7 @@ the settings of all commands:
     python -m evaluation score --config evaluation/presets/quick.yaml --run RUN --scoring.batch 4
     python -m evaluation detect --run RUN VIDEO... --out OUT
     python -m evaluation compare RUN... --out OUT
+    python -m evaluation tables DATASET... --which table1 --runs RUNS --out OUT
 
 Exit status: 0 done, 1 failed in part, 2 a wrong setting, 3 wrong data, 4 the machine.
 """
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 
 from pipeline.errors import run_main
 
-LISTS = {"detect": "--videos", "compare": "--runs"}
+LISTS = {"detect": "--videos", "compare": "--runs", "tables": "--datasets"}
 """Commands that take a list, and the option that arguments without a name are for."""
 
 

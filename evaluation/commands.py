@@ -192,29 +192,35 @@ def tables(
     runs: Path,
     datasets: list[str],
     out: Path,
-    protocol: str = "lntra/video",
+    protocols: list[str] = ["lntra/video", "local/heldout"],  # noqa: B006 - never changed
     preset: str | None = None,
-) -> None:
+    train: str = "",
+) -> int:
     """Print a table over runs and write it as Markdown, CSV and JSON.
 
     table1: every method on every data set beside the published number (Tables 1 and 2);
-    table3: transfer; table4: random against segmentation masks; ablation: every row, protocol
-    and setting that was run. Cells without a run say so.
+    table3: transfer; table4: random against segmentation masks; ablation: every row and
+    protocol of the paper's method, and the variants. Cells without a run say why; exit status
+    1 if a run failed. `make table1` and so on first run what is missing.
 
     Args:
         which: table1, table3, table4 or ablation.
         runs: The folder of runs (RUNS).
         datasets: The columns.
         out: Where to write.
-        protocol: The protocol and its scale.
-        preset: Only runs of this preset.
+        protocols: A table is made under each; published numbers stand beside lntra/video alone.
+        preset: Only runs of this preset; needed where there are several.
+        train: table3: the data set that was trained on.
     """
-    from evaluation.tables import make_table, markdown, write_table
+    from evaluation.cells import markdown, write_tables
+    from evaluation.tables import make_tables
 
-    table = make_table(which, runs, datasets, protocol, preset)
-    print(markdown(table))
-    for path in write_table(table, out, which):
+    made = make_tables(which, runs, datasets, protocols, preset, train)
+    print(markdown(made))
+    for path in write_tables(made, out, which):
         print(path)
+    cells = (cell for table in made for _, row in table.rows for cell in row)
+    return int(any("failed" in cell.text for cell in cells))
 
 
 def compare(

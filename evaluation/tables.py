@@ -1,28 +1,25 @@
-"""Tables over runs: the paper's Tables 1 to 4 and the ablation, from what was run.
+"""The paper's Tables 1 to 4 and the ablation, from what was run (evaluation/collect.py).
 
-Every cell is computed from ``metrics.json`` files below RUNS, mean and spread over seeds, and
-carries the protocol, the seeds, the weights and the shard keys that it came from. A cell
-without a run says so; none is ever filled in.
+Every cell is the mean and spread over seeds of one preset, and carries the protocol, the seeds,
+the settings, the weights and the shard keys that it came from. Below a table stand the settings
+that its runs share and how many different shards they were made from.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from evaluation.published import MASKS, PUBLISHED, TRANSFER
-from evaluation.run import read_metrics
-from pipeline.atomic import write_json, write_text
+from evaluation.cells import Cell, Table, cell, protocol_of
+from evaluation.collect import Collected, Entry, collect
+from evaluation.published import MASKS, PEERS, PUBLISHED, TRANSFER
+from evaluation.results import ROWS
+from evaluation.table_notes import notes
 from pipeline.errors import ConfigurationError
 
 Which = Literal["table1", "table3", "table4", "ablation"]
-
-NOT_RUN = "not run"
 
 SPATIAL, WITHOUT, WITH = "A^s alone", "w/o D", "w/ D (ours)"
 
@@ -38,206 +35,129 @@ METHODS: tuple[tuple[str, str, str], ...] = (
 """Label, method, and the row of its run's table."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One run's results on one data set.
+def make_tables(
+    which: Which,
+    runs: Path,
+    datasets: Sequence[str],
+    protocols: Sequence[str],
+    preset: str | None,
+    train: str = "",
+) -> list[Table]:
+    """Return a table under each protocol.
 
-    Attributes
+    Parameters
     ----------
-    dataset
-        That it was scored on.
-    trained_on
-        Another one, for transfer.
-    content
-        Its metrics.json.
-    shards
-        The settings of each stage of the shards that it was scored on.
-    """
-
-    path: Path
-    dataset: str
-    trained_on: str
-    preset: str
-    method: str
-    seed: int
-    content: dict[str, Any]
-    shards: dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Mean and spread of some runs in %, and what they were.
-
-    ``mean`` is None where nothing was run or the AUC is undefined; ``text`` says which.
-    """
-
-    text: str
-    mean: float | None = None
-    spread: float | None = None
-    published: float | None = None
-    runs: tuple[dict[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of cells: rows by label, columns by name."""
-
-    title: str
-    note: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-
-
-def collect(runs: Path, preset: str | None = None) -> list[Entry]:
-    """Return every scored run below a folder, of one preset or of all.
+    which
+        table1, table3, table4 or ablation.
+    train
+        The data set that table3 trains on; what was transferred at all if empty.
 
     Raises
     ------
     ConfigurationError
-        If there is no such folder.
+        If no data set is named, there is no such folder, or it holds several presets.
     """
-    if not runs.is_dir():
-        raise ConfigurationError(f"runs: {runs} is no folder; `make DATASET` makes runs")
-    entries = []
-    patterns = ("*/*/*/metrics.json", "*/*/*/transfer/*/metrics.json")
-    for path in sorted(path for pattern in patterns for path in runs.glob(pattern)):
-        folder = path.parent
-        transferred = folder.parent.name == "transfer"
-        home = folder.parent.parent if transferred else folder
-        if preset not in (None, home.parent.name):
-            continue
-        content = read_metrics(folder)
-        entries.append(
-            Entry(
-                path=path,
-                dataset=content["dataset"],
-                trained_on=home.parent.parent.name,
-                preset=home.parent.name,
-                method=content["method"],
-                seed=content["seed"],
-                content=content,
-                shards=stage_settings(home.parent / "shards.json"),
-            )
-        )
-    return entries
+    if not datasets:
+        raise ConfigurationError("datasets: none is named, e.g. --datasets '[ped2, avenue]'")
+    collected = collect(runs, preset)
+    if which == "ablation":
+        return [indicators(collected, datasets),
+                *(variants(collected, datasets, one) for one in protocols)]  # fmt: skip
+    if which == "table3":
+        return [table3(collected, datasets, one, train) for one in protocols]
+    maker = {"table1": table1, "table4": table4}[which]
+    return [maker(collected, datasets, one) for one in protocols]
 
 
-def stage_settings(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the settings of each stage from a shards.json; none if it is gone."""
-    try:
-        stages = json.loads(path.read_text(encoding="utf-8"))["stages"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return {name: stage["recipe"].get("settings", {}) for name, stage in stages.items()}
-
-
-def cell(entries: Iterable[Entry], row: str, protocol: str, published: float | None = None) -> Cell:
-    """Return the cell of some seeds of one method under one protocol.
-
-    Parameters
-    ----------
-    row
-        Of the runs' tables.
-    protocol
-        ``lntra/video`` and such.
-    published
-        What the literature says, in %.
-    """
-    found, undefined = [], ""
-    for entry in entries:
-        for result in entry.content["results"]:
-            name = f"{result['protocol']}/{result['normalise']}"
-            if (result["row"], name) != (row, protocol):
-                continue
-            if result["micro_auc"] is None:
-                undefined = result["undefined"]
-                continue
-            found.append(
-                {
-                    "run": str(entry.path.parent),
-                    "seed": entry.seed,
-                    "micro_auc": 100 * result["micro_auc"],
-                    "eta": result["eta"],
-                    "eta_chosen": result["eta_chosen"],
-                    "tuned_on_test": result.get("tuned_on_test"),
-                    "keys": entry.content["keys"],
-                    "weights": entry.content["fingerprints"],
-                    "scoring": entry.content["scoring"],
-                }
-            )
-    if not found:
-        return Cell(undefined or NOT_RUN, published=published)
-    values = [one["micro_auc"] for one in found]
-    mean = float(np.mean(values))
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    text = f"{mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
-    text += f" ({len(values)} seed{'s' if len(values) > 1 else ''})"
-    return Cell(text, mean, spread, published, tuple(found))
-
-
-def table1(entries: Sequence[Entry], datasets: Sequence[str], protocol: str) -> Table:
+def table1(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
     """Return Tables 1 and 2: every method on every data set, beside the published number."""
-    own = [entry for entry in entries if entry.dataset == entry.trained_on]
-    rows = []
-    for label, method, row in METHODS:
-        cells = tuple(
-            cell(
-                [e for e in own if (e.dataset, e.method) == (dataset, method)],
-                row,
-                protocol,
-                PUBLISHED[label].get(dataset),
-            )
-            for dataset in datasets
+    groups = {
+        (method, dataset): runs.pick(dataset=dataset, trained_on=dataset, variant="", method=method)
+        for method in methods()
+        for dataset in datasets
+    }
+    rows = [
+        (
+            label,
+            tuple(
+                cell(groups[method, d], row, protocol, published(PUBLISHED, label, d, protocol))
+                for d in datasets
+            ),
         )
-        rows.append((label, cells))
-    return Table("Table 1", f"Micro AUC in %, protocol {protocol}.", tuple(datasets), tuple(rows))
+        for label, method, row in method_rows(_entries(groups.values()), protocol)
+    ]
+    return _table("Table 1", protocol, datasets, rows, _entries(groups.values()))
 
 
-def table3(entries: Sequence[Entry], datasets: Sequence[str], protocol: str) -> Table:
+def table3(runs: Collected, datasets: Sequence[str], protocol: str, train: str = "") -> Table:
     """Return Table 3: trained on one data set, scored on others, without fine-tuning."""
-    homes = sorted({e.trained_on for e in entries if e.dataset != e.trained_on}) or ["ubnormal"]
+    found = {e.trained_on for e in runs.entries if e.dataset != e.trained_on}
+    homes = [train] if train else sorted(found) or ["ubnormal"]
+    groups = {
+        (home, method, dataset): transferred(runs, home, method, dataset)
+        for home in homes
+        for method in methods()
+        for dataset in datasets
+    }
+    entries = _entries(groups.values())
     rows = []
     for home in homes:
-        for label, method, row in METHODS:
+        source = TRANSFER if home == "ubnormal" else {}
+        for label, method, row in method_rows(entries, protocol):
             cells = tuple(
-                cell(
-                    [
-                        e
-                        for e in entries
-                        if (e.trained_on, e.dataset, e.method) == (home, dataset, method)
-                        and dataset != home
-                    ],
+                Cell("trained on it")
+                if dataset == home
+                else cell(
+                    groups[home, method, dataset],
                     row,
                     protocol,
-                    TRANSFER.get(label, {}).get(dataset) if home == "ubnormal" else None,
+                    published(source, label, dataset, protocol),
                 )
                 for dataset in datasets
             )
             rows.append((f"{label}, trained on {home}", cells))
-    return Table("Table 3", f"Micro AUC in %, protocol {protocol}.", tuple(datasets), tuple(rows))
+    return _table("Table 3", protocol, datasets, rows, entries)
 
 
-def table4(entries: Sequence[Entry], datasets: Sequence[str], protocol: str) -> Table:
+def transferred(runs: Collected, home: str, method: str, dataset: str) -> Collected:
+    """Return a method's runs from one data set onto another, and why there are none."""
+    found = runs.pick(trained_on=home, dataset=dataset, variant="", method=method)
+    if home == dataset:
+        return Collected()
+    missing = tuple(
+        dataclasses.replace(failure, text=f"{failure.dataset}: {failure.text}")
+        for name in (home, dataset)
+        for failure in runs.pick(trained_on=name, dataset=name, variant="").failures
+        if not failure.method
+    )
+    return Collected(found.entries, found.failures + missing)
+
+
+def table4(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
     """Return Table 4: A^s alone with random and with segmentation masks."""
-    rows = []
-    for kind, published in MASKS.items():
-        cells = tuple(
-            cell(
-                [
-                    e
-                    for e in entries
-                    if (e.dataset, e.trained_on, e.method) == (dataset, dataset, "unified")
-                    and mask_kind(e) == kind
-                ],
-                SPATIAL,
-                protocol,
-                published.get(dataset),
-            )
-            for dataset in datasets
+    groups = {
+        (kind, dataset): masked(runs, kind, dataset) for kind in MASKS for dataset in datasets
+    }
+    rows = [
+        (
+            f"{kind} masks",
+            tuple(
+                cell(groups[kind, d], SPATIAL, protocol, published(MASKS, kind, d, protocol))
+                for d in datasets
+            ),
         )
-        rows.append((f"{kind} masks", cells))
-    note = f"A^s alone, micro AUC in %, protocol {protocol}."
-    return Table("Table 4", note, tuple(datasets), tuple(rows))
+        for kind in MASKS
+    ]
+    return _table("Table 4, A^s alone", protocol, datasets, rows, _entries(groups.values()))
+
+
+def masked(runs: Collected, kind: str, dataset: str) -> Collected:
+    """Return the paper's method with one kind of masks: as the shards say, not the folder."""
+    wanted = {"dataset": dataset, "trained_on": dataset, "method": "unified"}
+    whole = runs.pick(**wanted, variant="")
+    random = runs.pick(**wanted, variant="random-masks")
+    entries = [e for e in (*whole.entries, *random.entries) if mask_kind(e) == kind]
+    return Collected(tuple(entries), (random if kind == "random" else whole).failures)
 
 
 def mask_kind(entry: Entry) -> str:
@@ -246,107 +166,104 @@ def mask_kind(entry: Entry) -> str:
     return "random" if kind == "random" else "segmentation"
 
 
-def ablation(entries: Sequence[Entry], datasets: Sequence[str], protocol: str) -> Table:
-    """Return one row for each row, protocol and differing settings of the unified runs.
+def indicators(runs: Collected, datasets: Sequence[str]) -> Table:
+    """Return every row under every protocol that the paper's method was scored under."""
+    groups = {d: runs.pick(dataset=d, trained_on=d, variant="", method="unified") for d in datasets}
+    entries = _entries(groups.values())
+    results = [result for entry in entries for result in entry.content["results"]]
+    rows = [
+        (f"{protocol}: {row}", tuple(cell(groups[d], row, protocol) for d in datasets))
+        for row, protocol in dict.fromkeys((r["row"], protocol_of(r)) for r in results)
+    ]
+    if not rows:
+        rows = [("any", tuple(cell(groups[d], "", "") for d in datasets))]
+    return _table("Ablation: indicators and protocols", "as each row says", datasets, rows, entries)
 
-    ``protocol`` is not used: every protocol that was run is shown.
+
+def variants(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
+    """Return the variants of the paper's method, each beside the preset of the same seeds.
+
+    Rows whose networks are the preset's own, to the last bit, are left out.
     """
-    own = [e for e in entries if e.method == "unified" and e.dataset == e.trained_on]
-    variants: dict[str, list[Entry]] = {}
-    for entry in own:
-        variants.setdefault(variant(entry), []).append(entry)
-    rows = []
-    for name, group in variants.items():
-        results = [result for entry in group for result in entry.content["results"]]
-        seen = [(r["row"], f"{r['protocol']}/{r['normalise']}") for r in results]
-        for row, under in dict.fromkeys(seen):
-            cells = tuple(
-                cell([e for e in group if e.dataset == dataset], row, under) for dataset in datasets
-            )
-            rows.append((f"{row}, {under}, {name}", cells))
-    return Table("Ablation", "Micro AUC in %, label-free η.", tuple(datasets), tuple(rows))
+    own = Collected(
+        tuple(e for e in runs.entries if e.dataset == e.trained_on), runs.failures
+    ).pick(method="unified")
+    rows: list[tuple[str, tuple[Cell, ...]]] = []
+    shown: dict[Path, Entry] = {}
+    for name in sorted({place.variant for place in (*own.entries, *own.failures)} - {""}):
+        group = own.pick(variant=name)
+        seeds = {entry.seed for entry in group.entries}
+        base = [e for e in own.entries if not e.variant and e.seed in seeds]
+        seen = dict.fromkeys(
+            result["row"]
+            for entry in group.entries
+            for result in entry.content["results"]
+            if protocol_of(result) == protocol and not _unchanged(entry, base, result["row"])
+        )
+        shown |= {entry.path: entry for entry in (*group.entries, *base)}
+        for row in seen or [""]:
+            cells = []
+            for dataset in datasets:
+                beside = Collected(tuple(base)).pick(dataset=dataset)
+                reference = cell(beside, row, protocol).mean
+                one = cell(group.pick(dataset=dataset), row, protocol, reference, "preset")
+                cells.append(one)
+            rows.append((f"{name}: {row}" if row else name, tuple(cells)))
+    return _table("Ablation: variants", protocol, datasets, rows, list(shown.values()))
 
 
-def variant(entry: Entry) -> str:
-    """Return the settings by which runs of one method differ, in words."""
-    networks = entry.content["networks"]
-    spatial = networks.get("spatial", {}).get("settings", {})
-    temporal = networks.get("temporal", {}).get("settings", {})
-    parts = [entry.preset]
-    for label, value in (
-        ("p_s", spatial.get("p")),
-        ("p_t", temporal.get("p")),
-        ("size", spatial.get("size") or entry.shards.get("frames", {}).get("size")),
-        ("display", temporal.get("display")),
-        ("region", entry.shards.get("mixed_flow", {}).get("region")),
-        ("masks", mask_kind(entry) if entry.shards else None),
-    ):
-        if value is not None:
-            parts.append(f"{label} {value}")
-    return ", ".join(parts)
-
-
-MAKERS = {"table1": table1, "table3": table3, "table4": table4, "ablation": ablation}
-
-
-def make_table(
-    which: Which, runs: Path, datasets: Sequence[str], protocol: str, preset: str | None
-) -> Table:
-    """Return one table.
-
-    Raises
-    ------
-    ConfigurationError
-        If no data set is named, or there is no such folder.
-    """
-    if not datasets:
-        raise ConfigurationError("datasets: none is named, e.g. --datasets '[ped2, avenue]'")
-    return MAKERS[which](collect(runs, preset), datasets, protocol)
-
-
-def markdown(table: Table) -> str:
-    """Return a table as Markdown, each cell with the published number and the difference."""
-    lines = [f"# {table.title}", "", table.note, ""]
-    lines.append("| | " + " | ".join(table.columns) + " |")
-    lines.append("|---|" + "---|" * len(table.columns))
-    for label, cells in table.rows:
-        lines.append(f"| {label} | " + " | ".join(shown(one) for one in cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def shown(one: Cell) -> str:
-    """Return a cell in words.
-
-    >>> shown(Cell("90.00 (1 seed)", 90.0, published=92.49))
-    '90.00 (1 seed); published 92.49, difference -2.49'
-    """
-    if one.published is None:
-        return one.text
-    if one.mean is None:
-        return f"{one.text}; published {one.published:.2f}"
-    return f"{one.text}; published {one.published:.2f}, difference {one.mean - one.published:+.2f}"
-
-
-def write_table(table: Table, out: Path, name: str) -> list[Path]:
-    """Write a table as Markdown, CSV and JSON and return the paths."""
-    import csv
-    import io
-    from dataclasses import asdict
-
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(
-        ["row", "dataset", "mean", "spread", "seeds", "published", "difference", "text"]
+def _unchanged(entry: Entry, base: Sequence[Entry], row: str) -> bool:
+    """Whether a row's networks are those of the preset's run of the same data set and seed."""
+    names = dict(ROWS).get(row, tuple(entry.content["fingerprints"]))
+    ours = [entry.content["fingerprints"].get(name) for name in names]
+    return any(
+        ours == [other.content["fingerprints"].get(name) for name in names]
+        for other in base
+        if (other.dataset, other.seed) == (entry.dataset, entry.seed)
     )
-    for label, cells in table.rows:
-        for dataset, one in zip(table.columns, cells, strict=True):
-            both = one.mean is not None and one.published is not None
-            difference = one.mean - one.published if both else None  # type: ignore[operator]
-            numbers = ["" if v is None else f"{v:.4f}" for v in (one.mean, one.spread)]
-            rest = ["" if v is None else f"{v:.4f}" for v in (one.published, difference)]
-            seeds = " ".join(str(run["seed"]) for run in one.runs)
-            writer.writerow([label, dataset, *numbers, seeds, *rest, one.text])
-    write_text(out / f"{name}.md", markdown(table))
-    write_text(out / f"{name}.csv", text.getvalue())
-    write_json(out / f"{name}.json", asdict(table))
-    return [out / f"{name}.{kind}" for kind in ("md", "csv", "json")]
+
+
+def methods() -> list[str]:
+    """Return the methods in the order of the table."""
+    return list(dict.fromkeys(method for _, method, _ in METHODS))
+
+
+def method_rows(entries: Sequence[Entry], protocol: str) -> Sequence[tuple[str, str, str]]:
+    """Return label, method and row: the peers' under lntra, else every row that was scored."""
+    if protocol in PEERS:
+        return METHODS
+    return [
+        (f"{method}, {row}", method, row)
+        for method in methods()
+        for row in dict.fromkeys(
+            result["row"]
+            for entry in entries
+            if entry.method == method
+            for result in entry.content["results"]
+            if protocol_of(result) == protocol
+        )
+    ]
+
+
+def published(
+    source: dict[str, dict[str, float]], label: str, dataset: str, protocol: str
+) -> float | None:
+    """Return a published number, which only the peers' own protocol may be set against."""
+    return source.get(label, {}).get(dataset) if protocol in PEERS else None
+
+
+def _entries(groups: Iterable[Collected]) -> list[Entry]:
+    return [entry for group in groups for entry in group.entries]
+
+
+def _table(
+    title: str,
+    protocol: str,
+    datasets: Sequence[str],
+    rows: Sequence[tuple[str, tuple[Cell, ...]]],
+    entries: Sequence[Entry],
+) -> Table:
+    found = notes(entries) if entries else []
+    if not rows:
+        found.append("Nothing was scored under this protocol.")
+    return Table(title, protocol, tuple(datasets), tuple(rows), tuple(found))
