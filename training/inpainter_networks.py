@@ -17,6 +17,7 @@ from pipeline.models.latent_inpainting import LatentInpaintingPipeline
 from training.checkpoint import read_tensors
 from training.inpainter_data import Crops, draw_holes
 from training.inpainter_settings import InpainterTraining
+from training.inpainter_start import start_as_means
 
 #: Beginnings of the seeds of random numbers that must not be those of the steps.
 STEPS, CODES, SCALE = 0, 1, 2
@@ -32,6 +33,8 @@ class Networks(nn.Module):
         self.unet = UNet2DModel(**settings.architecture.unet())
         if settings.start:
             self.begin_with(Path(settings.start))
+        else:
+            start_as_means(self.vqvae)
         self.average = copy.deepcopy(self.unet).requires_grad_(False)
         self.scheduler = DDIMScheduler(**settings.architecture.scheduler())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ class InpainterArchitecture:
     """A VQ model of factor 2^(levels - 1) and a UNet on its latents (Rombach et al. 2022)."""
 
     vq_channels: tuple[int, ...] = (16, 32, 64)
-    """Of the VQ model's levels, multiples of 8; one layer a block."""
+    """Of the VQ model's levels, growing multiples of 16; one layer a block."""
 
     codes: int = 2048
     """Latents that the quantiser knows."""
@@ -29,13 +30,15 @@ class InpainterArchitecture:
     """Of the UNet's levels, multiples of 32; one layer a block, attention on the lowest."""
 
     def __post_init__(self) -> None:
-        for name, of in (("vq_channels", 8), ("unet_channels", 32)):
+        for name, of in (("vq_channels", 16), ("unet_channels", 32)):
             channels = tuple(getattr(self, name))
             object.__setattr__(self, name, channels)
             valid = len(channels) >= 2 and all(c > 0 and c % of == 0 for c in channels)
             require(name, channels, valid, f"at least two multiples of {of}")
+        grow = all(a < b for a, b in itertools.pairwise(self.vq_channels))
+        require("vq_channels", self.vq_channels, grow, "each level wider than the one before")
         require("codes", self.codes, self.codes >= 2, "at least 2")
-        require("latent_channels", self.latent_channels, self.latent_channels >= 1, "at least 1")
+        require("latent_channels", self.latent_channels, self.latent_channels >= 3, "at least 3")
 
     def vqvae(self) -> dict[str, Any]:
         """Return the arguments of diffusers' ``VQModel``."""
