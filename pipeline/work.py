@@ -18,8 +18,9 @@ from pipeline.task import Result, Task
 class Settings:
     """How a run treats its tasks; none of it changes what is computed."""
 
-    compression: str = "none"
-    """``none``, ``lzf`` or ``gzip``; see docs/performance for their sizes and speeds."""
+    compression: str = "auto"
+    """``auto`` (gzip for masks and label maps, none for the rest), ``none``, ``lzf`` or ``gzip``;
+    sizes and speeds are in docs/performance.md."""
     retries: int = 2
     """How often a shard is tried again when the machine, not the data, failed."""
     timeout: float = 3600.0

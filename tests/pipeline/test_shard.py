@@ -41,7 +41,7 @@ def test_frames_one_by_one_and_after_pickling(video):
         again["image"][0:10:2]
 
 
-@pytest.mark.parametrize("compression", ["none", "lzf", "gzip"])
+@pytest.mark.parametrize("compression", ["auto", "none", "lzf", "gzip"])
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "int64"])
 def test_round_trip_is_exact(tmp_path, compression, dtype):
     array = np.random.default_rng(1).normal(0, 50, (6, 40, 40)).astype(dtype)
@@ -57,6 +57,18 @@ def test_same_arrays_give_the_same_bytes(tmp_path):
         write_shard(tmp_path / name / "00000.h5", {"x": array}, {})
     first, second = ((tmp_path / name / "00000.h5").read_bytes() for name in ("a", "b"))
     assert first == second
+
+
+def test_auto_shrinks_masks_and_leaves_images_and_flow_alone(tmp_path):
+    mask = np.zeros((20, 64, 64), np.uint8)
+    mask[:, 10:30, 10:20] = 1
+    arrays = {"mask": mask, "image": np.zeros((20, 64, 64, 3), np.uint8)}
+    write_shard(tmp_path / "00000.h5", arrays, {})
+    with h5py.File(tmp_path / "00000.h5") as file:
+        assert file["mask"].compression == "gzip"
+        assert file["mask"].id.get_storage_size() < mask.nbytes / 50
+        assert file["image"].compression is None
+        assert (file["mask"][:] == mask).all()
 
 
 def test_an_unknown_compression_is_refused(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import random
 import sys
@@ -44,7 +46,8 @@ def main() -> int:
         for number, plan in enumerate(plans(Path(temporary), seed)):
             (Path(temporary) / "abcdefghijklm"[number]).mkdir()
             begun = time.monotonic()
-            row = plan()
+            with contextlib.redirect_stderr(io.StringIO()):  # progress of each verify
+                row = plan()
             rows.append(asdict(row) | {"seconds": round(time.monotonic() - begun)})
             print(
                 f"{row.name:<40}{row.survived:>5} of {row.tried:<5}"
