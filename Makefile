@@ -29,7 +29,7 @@ NETWORKS   += $(if $(filter unified,$(METHOD)),discriminator)
 
 # ---------------------------------------------------------------- set-up and tests
 
-.PHONY: help setup demo test lint bench torture audit slurm.script new clean FORCE
+.PHONY: help setup demo test lint docs bench torture audit slurm.script new clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
@@ -80,6 +80,13 @@ lint: setup ## ruff and mypy
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
+
+docs: $(VENV)/.docs ## this documentation as a site, warnings as errors: build/docs/index.html
+	$(PYTHON) -m sphinx -W --keep-going -q -b html docs build/docs
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PYTHON) -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[docs]'
+	@touch $@
 
 bench: setup ## every claim about speed, each beside a peer; writes build/bench.json
 	$(PYTHON) -m benchmarks

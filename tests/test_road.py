@@ -1,4 +1,4 @@
-"""The main job from videos to report, by the commands that the Makefile calls, at small size."""
+"""The main job from videos to report, at the tutorial's size: what a whole run leaves behind."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--config", "pipeline/presets/demo.yaml", "--stages.frames.size", "64"]
+SMALL += ["--stages.inpaint.steps", "5"]
 
 
 def call(*words, status=0):
@@ -29,38 +30,19 @@ def call(*words, status=0):
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def road(tmp_path_factory):
-    """Return a folder with a small demo data set that went all the way to its report."""
-    root = tmp_path_factory.mktemp("road")
-    sizes = {"train_videos": 2, "test_videos": 1, "frames": 40, "height": 96, "width": 128}
-    call(
-        *("pipeline", "demo", root / "data"),
-        *(word for name, value in sizes.items() for word in (f"--settings.{name}", value)),
-    )
-    run = root / "runs"
-    call("pipeline", "run", *source(root), "--cluster.kind", "threads", "--out", run)
-    method = run / "unified-seed0"
-    common = ["--config", "training/presets/demo.yaml", "--config", "training/methods/unified.yaml"]
-    common += ["--shards", run / "shards.json"]
-    for network in ("spatial", "temporal"):
-        call(
-            *("training", "autoencoder", "--network", network, *common, "--epochs", 1),
-            *("--architecture.channels", "[8,8,8,8]", "--out", method / network),
-        )
-    call("training", "discriminator", *common, "--epochs", 1, "--out", method / "discriminator")
-    call("evaluation", "score", "--config", "evaluation/presets/demo.yaml", "--run", method)
-    call("evaluation", "report", "--run", method)
-    return root
+@pytest.fixture
+def road(tutorial):
+    """Return the folder in which the tutorial's commands were run."""
+    return tutorial.folder
 
 
-def source(root):
-    data = ["--source.manifest", "demo", "--source.data", root / "data"]
-    return [*SMALL, *data, "--source.cache", root / "cache"]
+def source(road):
+    data = ["--source.manifest", "demo", "--source.data", road / "data/plaza"]
+    return [*SMALL, *data, "--source.cache", road / "cache"]
 
 
 def test_the_road_ends_in_metrics_and_a_report(road):
-    method = road / "runs" / "unified-seed0"
+    method = road / "runs/plaza/unified-seed0"
     text = (method / "metrics.json").read_text()
     assert "NaN" not in text
     assert json.loads(text)
@@ -70,7 +52,7 @@ def test_the_road_ends_in_metrics_and_a_report(road):
 
 
 def test_a_second_run_does_nothing_and_imports_no_torch(road):
-    said = call("pipeline", "run", *source(road), "--out", road / "runs")
+    said = call("pipeline", "run", *source(road), "--out", road / "runs/plaza")
     assert "nothing to do" in said
     assert "is up to date" in said
     code = (
@@ -80,7 +62,7 @@ def test_a_second_run_does_nothing_and_imports_no_torch(road):
         "heavy = {'torch', 'distributed', 'diffusers', 'numba', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    words = ["run", *source(road), "--out", road / "runs"]
+    words = ["run", *source(road), "--out", road / "runs/plaza"]
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, check=False
     )
