@@ -77,7 +77,7 @@ def worker_faults(folder: Path, fault: str, timeout: float, times: int) -> Row:
         command = victim(**options, kind=kind)
         if fault == "exhaust_on":
             command = [sys.executable, "-m", "tests.torture.memory", *command]
-        status, out = finish(start(command), 180)
+        status, out = finish(start(command), 600)  # restarts are slow on a busy machine
         try:
             told = json.loads(out.strip().splitlines()[-1])
         except (ValueError, IndexError):
