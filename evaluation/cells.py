@@ -159,8 +159,9 @@ def markdown(tables: Sequence[Table]) -> str:
         lines = [f"## {table.title}", ""]
         lines.append(f"Micro AUC in %, protocol {table.protocol}; ± is the standard deviation "
                      "over seeds.")  # fmt: skip
-        lines += ["", "| | " + " | ".join(table.columns) + " |"]
-        lines.append("|---|" + "---|" * len(table.columns))
+        if table.rows:
+            lines += ["", "| | " + " | ".join(table.columns) + " |"]
+            lines.append("|---|" + "---|" * len(table.columns))
         for label, cells in table.rows:
             lines.append(f"| {label} | " + " | ".join(shown(one) for one in cells) + " |")
         lines += ["", *(f"- {note}" for note in table.notes)]

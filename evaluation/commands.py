@@ -9,6 +9,7 @@ from evaluation.overlay import Codec
 from evaluation.page import Page
 from evaluation.protocols import Protocol
 from evaluation.results import Fusing
+from evaluation.side_by_side import Chosen
 from evaluation.tables import Which
 from evaluation.threshold import Alarm
 
@@ -228,19 +229,21 @@ def compare(
     out: Path,
     protocol: Protocol = Protocol(),  # noqa: B008
     page: Page = Page(),  # noqa: B008
+    chosen: Chosen = Chosen(),  # noqa: B008
 ) -> None:
-    """Compare scored runs on one page: tables, timelines over each other, what differs.
+    """Compare scored runs on one page: tables, timelines and heat maps, what differs.
 
     Args:
         runs: Two or more methods' folders, scored on the same videos.
         out: Where to write compare.html and the figures.
         protocol: The protocol of the timelines.
         page: Pictures and figures.
+        chosen: The videos and frames of the figures.
     """
     from evaluation.compare import compare_runs
     from evaluation.run import open_run
 
-    print(compare_runs([open_run(run) for run in runs], out, page, protocol))
+    print(compare_runs([open_run(run) for run in runs], out, page, protocol, chosen))
 
 
 def _folders(videos: list[str], out: Path) -> list[Path]:

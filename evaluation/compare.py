@@ -13,16 +13,43 @@ from evaluation import facts, figures, metrics
 from evaluation.page import Chart, Page, Timeline, intervals, render, rounded
 from evaluation.pictures import spread
 from evaluation.protocols import Protocol
-from evaluation.report import headline, thumbnails
+from evaluation.report import thumbnails
 from evaluation.results import Scored, apply
 from evaluation.run import Run, read_metrics
 from evaluation.scores import open_scores
+from evaluation.sheets import PSEUDO
+from evaluation.side_by_side import (
+    Chosen,
+    chosen_frames,
+    chosen_videos,
+    entry_of,
+    heat_rows,
+    label_of,
+    pseudo_rows,
+    sheet,
+)
 from pipeline.atomic import write_text
 from pipeline.errors import ConfigurationError
 
+HEATS = (
+    "The frame, its anomaly outlined where there is pixel ground truth, and each method's errors "
+    "on the scale of its own held-out normal frames: full colour is twice what these hardly ever "
+    "pass."
+)
 
-def compare_runs(runs: Sequence[Run], out: Path, page: Page, protocol: Protocol) -> Path:
-    """Write ``compare.html`` and the overlaid timelines as figures; return the page's path.
+
+def compare_runs(
+    runs: Sequence[Run], out: Path, page: Page, protocol: Protocol, pictured: Chosen | None = None
+) -> Path:
+    """Write ``compare.html`` and its figures; return the page's path.
+
+    The figures, each as PNG and PDF: ``timelines-1`` ... of all runs over each other (Figure
+    3), ``heat_maps`` side by side (Figure 4), ``pseudo_anomalies`` (Figure 2).
+
+    Parameters
+    ----------
+    pictured
+        Which videos and frames the figures show; None for the default.
 
     Raises
     ------
@@ -40,19 +67,28 @@ def compare_runs(runs: Sequence[Run], out: Path, page: Page, protocol: Protocol)
                 f"{run.folder}: has no results under {protocol}; fuse it again with that protocol"
             )
         scored = apply(open_scores(run.out / "scores"), run.dataset, protocol)
-        chosen[run.name] = (scored, entries[-1]["eta"])
-    names = [video.name for video in next(iter(chosen.values()))[0].videos]
+        chosen[run.name] = (scored, entry_of(contents[run.name]["method"], entries)["eta"])
+    first = next(iter(chosen.values()))[0]
+    names = [video.name for video in first.videos]
     for name, (scored, _) in chosen.items():
         if [video.name for video in scored.videos] != names:
             raise ConfigurationError(f"{name}: was scored on other videos than the first run")
+    pictured = pictured or Chosen()
+    methods = {name: content["method"] for name, content in contents.items()}
+    by_name = {run.name: run for run in runs}
+    shown = chosen_videos(first, pictured)
+    heats = heat_rows(by_name, methods, chosen_frames(first, pictured))
+    pseudo = pseudo_rows(runs, pictured.count)
     text = render(
         "compare.html.j2",
         title=f"{len(runs)} runs on {runs[0].dataset.name}",
         lead=f"Protocol {protocol.name}, normalised by {facts.scale_name(protocol)}",
-        sections=[("table", "Results"), ("timelines", "Timelines"), ("curves", "Curves"),
-                  ("provenance", "Differences")],
+        sections=[("table", "Results"), ("timelines", "Timelines"), ("pictures", "Pictures"),
+                  ("curves", "Curves"), ("provenance", "Differences")],
         rows=rows(contents),
         timelines=timelines(chosen, runs[0], page),
+        sheets=[sheet("Error heat maps", HEATS, heats, page),
+                sheet("Pseudo-anomalies", PSEUDO, pseudo, page)],
         charts=[roc(chosen)] if all(scored.truth for scored, _ in chosen.values()) else [],
         facts=differences(contents),
         provenance=json.dumps(contents, indent=1, ensure_ascii=False),
@@ -61,11 +97,21 @@ def compare_runs(runs: Sequence[Run], out: Path, page: Page, protocol: Protocol)
     path = out / "compare.html"
     write_text(path, text)
     if page.figures:
-        for number in range(0, len(names), figures.PANELS):
-            figure = figures.timelines(chosen, names[number : number + figures.PANELS])
+        labels = {name: name_of(name, methods) for name in chosen}
+        drawn = {labels[name]: one for name, one in chosen.items()}
+        for number in range(0, len(shown), figures.PANELS):
+            figure = figures.timelines(drawn, shown[number : number + figures.PANELS])
             figures.save(figure, out, f"timelines-{number // figures.PANELS + 1}")
-        figures.save(side_by_side(runs, chosen), out, "heat_maps")
+        for name, found in (("heat_maps", heats), ("pseudo_anomalies", pseudo)):
+            if found:
+                figures.save(figures.rows_of_pictures(found), out, name)
     return path
+
+
+def name_of(name: str, methods: Mapping[str, str]) -> str:
+    """Return a run's name for a legend: its method's, if no other run has the same."""
+    method = methods[name]
+    return label_of(method) if list(methods.values()).count(method) == 1 else short(name)
 
 
 def rows(contents: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -78,10 +124,11 @@ def rows(contents: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     for name, normalise in sorted(set.intersection(*shared)):
         protocol = Protocol(name=name, normalise=normalise)
         for run, content in contents.items():
-            entry = [e for e in content["results"] if facts.same(e, protocol)][-1]
+            same = [e for e in content["results"] if facts.same(e, protocol)]
+            entry = entry_of(content["method"], same)
             result.append(
                 {"run": run, "protocol": str(protocol), **facts.table_row(entry)}
-                | {"headline": entry is headline(content)}
+                | {"headline": same[0] is content["results"][0]}
             )
     return result
 
@@ -130,25 +177,6 @@ def roc(chosen: Mapping[str, tuple[Scored, Mapping[str, float]]]) -> Chart:
             {"x": rounded(alarms[keep]), "y": rounded(hits[keep]), "name": html.escape(short(name))}
         )
     return Chart("ROC", "Label-free η.", traces, "false alarm rate", "detection rate", square=True)
-
-
-def side_by_side(
-    runs: Sequence[Run], chosen: Mapping[str, tuple[Scored, Mapping[str, float]]], count: int = 4
-) -> Any:
-    """Show the error heat maps of all runs on the same frames (the paper's Figure 4)."""
-    from evaluation.heatmaps import Heat
-    from evaluation.sheets import extremes
-
-    scored, eta = next(iter(chosen.values()))
-    label = 1 if any(part.any() for part in scored.truth) else None
-    heats = [(run, Heat(run, open_scores(run.out / "scores"), chosen[run.name][1])) for run in runs]
-    pictures = []
-    for number, frame in extremes(scored, scored.fused(dict(eta)), label, False, count):
-        video = scored.videos[number].name
-        image = runs[0].dataset.arrays("frames", video)["image"][frame]
-        line = [image, *(heat.over(image, heat.maps(video), frame) for _, heat in heats)]
-        pictures.append((f"{video}, frame {frame}", line))
-    return figures.pictures(pictures, ["frame", *(short(run.name) for run in runs)])
 
 
 def differences(contents: Mapping[str, dict[str, Any]]) -> list[tuple[str, str]]:

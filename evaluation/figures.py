@@ -110,7 +110,11 @@ def timelines(
         axis.margins(x=0)
     if len(methods) > 1:
         figure.legend(
-            *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", fontsize=8
+            *axes[0, 0].get_legend_handles_labels(),
+            loc="outside upper center",
+            ncols=min(len(methods), 6),
+            fontsize=8,
+            frameon=False,
         )
     figure.supxlabel("frame", fontsize=8)
     figure.supylabel("anomaly score", fontsize=8)
@@ -156,11 +160,16 @@ def pseudo_anomalies(run: Run, scores: RunScores, heat: Heat, count: int = 4) ->
         found = pseudo_anomaly_rows(run, heat, scores, count)
     except ConfigurationError:
         return None
-    if not found:
-        return None
-    longest = max(found, key=lambda row: len(row[1]))
+    return rows_of_pictures(found) if found else None
+
+
+def rows_of_pictures(
+    rows: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]],
+) -> Figure:
+    """Show rows of (caption, picture), captions above the first row."""
+    longest = max(rows, key=lambda row: len(row[1]))
     return pictures(
-        [(title, [image for _, image in row]) for title, row in found],
+        [(title, [image for _, image in row]) for title, row in rows],
         [caption for caption, _ in longest[1]],
     )
 

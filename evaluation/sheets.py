@@ -17,6 +17,15 @@ from pipeline.errors import ConfigurationError
 APART = 25
 """Frames that two pictured events of one video are apart, at least."""
 
+FASTEST = 0.999
+"""Share of the pixels that move no faster than what a flow picture shows in full colour."""
+
+PSEUDO = (
+    "Of held-out normal videos: the frame with the mask's outline, the mask, the inpainted frame "
+    "(spatial pseudo-anomaly), flow, mixed flow (temporal pseudo-anomaly). The two flows of a row "
+    "are shown on one scale, that of their fastest pixels."
+)
+
 
 def events(
     run: Run, scored: Scored, eta: Mapping[str, float], heat: Heat, page: Page
@@ -107,10 +116,7 @@ def pseudo_anomalies(run: Run, scores: RunScores, heat: Heat, page: Page) -> She
         rows = pseudo_anomaly_rows(run, heat, scores, page.examples)
     except ConfigurationError as error:
         return Sheet(heading, f"Not shown: {error}")
-    text = (
-        "Of held-out normal videos: the frame with the mask's outline, the inpainted frame "
-        "(spatial pseudo-anomaly), flow, mixed flow (temporal pseudo-anomaly), and error heat maps."
-    )
+    text = f"{PSEUDO} Then error heat maps."
     return Sheet(
         heading,
         text,
@@ -127,11 +133,13 @@ def pseudo_anomalies(run: Run, scores: RunScores, heat: Heat, page: Page) -> She
 Row = tuple[str, list[tuple[str, np.ndarray]]]
 
 
-def pseudo_anomaly_rows(run: Run, heat: Heat, scores: RunScores, count: int) -> list[Row]:
+def pseudo_anomaly_rows(
+    run: Run, heat: Heat | None, scores: RunScores | None, count: int
+) -> list[Row]:
     """Return (title, captions with pictures) of ``count`` frames of normal videos.
 
     The frames are spread over the held-out videos, or over all training videos where none
-    are held out.
+    are held out. Error heat maps follow where ``heat`` and ``scores`` are given.
 
     Raises
     ------
@@ -152,19 +160,22 @@ def pseudo_anomaly_rows(run: Run, heat: Heat, scores: RunScores, count: int) -> 
 
 
 def _pictures(
-    run: Run, video: str, frame: int, heat: Heat, scores: RunScores
+    run: Run, video: str, frame: int, heat: Heat | None, scores: RunScores | None
 ) -> list[tuple[str, np.ndarray]]:
     from training.flow_display import flow_image
-    from training.reading import flow_scale
 
-    data, scale = run.dataset, flow_scale(run.dataset)
+    data = run.dataset
     image = data.arrays("frames", video)["image"][frame]
     mask = data.arrays("masks", video)["mask"][frame]
     inpainted = data.arrays("inpaint", video)["image"][frame]
-    found = [("mask", outlined(image, mask)), ("inpainted", inpainted)]
-    for stage, caption in (("flow", "flow"), ("mixed_flow", "mixed flow")):
-        found.append((caption, flow_image(data.arrays(stage, video)["flow"][frame], scale)))
-    if video in scores.videos:
+    hole = np.repeat(255 * mask[..., None], 3, 2)
+    found = [("frame", outlined(image, mask)), ("mask", hole), ("inpainted", inpainted)]
+    flows = [data.arrays(stage, video)["flow"][frame] for stage in ("flow", "mixed_flow")]
+    speeds = np.linalg.norm(np.asarray(flows, np.float32), axis=-1)
+    scale = max(float(np.quantile(speeds, FASTEST)), 1e-6)
+    for caption, flow in zip(("flow", "mixed flow"), flows, strict=True):
+        found.append((caption, flow_image(flow, scale)))
+    if heat and scores and video in scores.videos:
         for suffix, base, caption in (
             ("", image, "errors of the frame"),
             ("_pa", inpainted, "errors of the pseudo-anomalies"),

@@ -61,8 +61,8 @@ def make_tables(
         raise ConfigurationError("datasets: none is named, e.g. --datasets '[ped2, avenue]'")
     collected = collect(runs, preset)
     if which == "ablation":
-        return [indicators(collected, datasets),
-                *(variants(collected, datasets, one) for one in protocols)]  # fmt: skip
+        first = [indicators(collected, datasets)]
+        return first + [variants(collected, datasets, one) for one in protocols]
     if which == "table3":
         return [table3(collected, datasets, one, train) for one in protocols]
     maker = {"table1": table1, "table4": table4}[which]
@@ -194,21 +194,26 @@ def variants(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
         group = own.pick(variant=name)
         seeds = {entry.seed for entry in group.entries}
         base = [e for e in own.entries if not e.variant and e.seed in seeds]
-        seen = dict.fromkeys(
-            result["row"]
+        results = [
+            (entry, result["row"])
             for entry in group.entries
             for result in entry.content["results"]
-            if protocol_of(result) == protocol and not _unchanged(entry, base, result["row"])
-        )
+            if protocol_of(result) == protocol
+        ]
+        changed = dict.fromkeys(row for e, row in results if not _unchanged(e, base, row))
         shown |= {entry.path: entry for entry in (*group.entries, *base)}
-        for row in seen or [""]:
+        for row in changed:
             cells = []
             for dataset in datasets:
                 beside = Collected(tuple(base)).pick(dataset=dataset)
                 reference = cell(beside, row, protocol).mean
                 one = cell(group.pick(dataset=dataset), row, protocol, reference, "preset")
                 cells.append(one)
-            rows.append((f"{name}: {row}" if row else name, tuple(cells)))
+            rows.append((f"{name}: {row}", tuple(cells)))
+        if not changed:
+            same = Cell("the preset's own networks")
+            empty = [same if results else cell(group.pick(dataset=d), "", "") for d in datasets]
+            rows.append((name, tuple(empty)))
     return _table("Ablation: variants", protocol, datasets, rows, list(shown.values()))
 
 
@@ -263,7 +268,7 @@ def _table(
     rows: Sequence[tuple[str, tuple[Cell, ...]]],
     entries: Sequence[Entry],
 ) -> Table:
-    found = notes(entries) if entries else []
     if not rows:
-        found.append("Nothing was scored under this protocol.")
+        return Table(title, protocol, tuple(datasets), (), ("Nothing was scored under it.",))
+    found = notes(entries) if entries else []
     return Table(title, protocol, tuple(datasets), tuple(rows), tuple(found))

@@ -98,7 +98,7 @@ def test_other_protocols_show_every_row_that_they_have(runs):
     assert [label for label, _ in made.rows] == ["unified, A^s smoothed", "unified, flow"]
     assert one("table1", runs, ["ped2"], "local/heldout").rows == ()
     text = markdown([one("table1", runs, ["ped2"], "local/heldout")])
-    assert "Nothing was scored under this protocol." in text
+    assert "Nothing was scored under it." in text
 
 
 def test_missing_data_and_failed_runs_are_said(runs):
