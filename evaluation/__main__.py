@@ -1,4 +1,4 @@
-"""``python -m evaluation``: shards and networks to scores, tables, figures and reports.
+"""Shards and networks to scores, tables, figures and reports.
 
 ``--help`` after any command explains it. Presets are in evaluation/presets; one file holds
 the settings of all commands:
@@ -8,7 +8,8 @@ the settings of all commands:
     python -m evaluation compare RUN... --out OUT
     python -m evaluation tables DATASET... --which table1 --runs RUNS --out OUT
 
-Exit status: 0 done, 1 failed in part, 2 a wrong setting, 3 wrong data, 4 the machine.
+Exit status: 0 done, 1 failed in part, 2 a wrong setting, 3 wrong data, 4 the machine,
+130 stopped by Ctrl-C. ``--debug`` shows tracebacks.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def main() -> int | None:
     from jsonargparse import auto_cli, set_parsing_settings
 
     from evaluation import commands
+    from pipeline.commandline import Parser
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     status: int | None = auto_cli(
@@ -62,6 +64,8 @@ def main() -> int | None:
         },
         args=named(sys.argv[1:]),
         as_positional=False,
+        parser_class=Parser,
+        config_help="A preset (YAML); options win over it.",
         prog="python -m evaluation",
         description=__doc__,
     )

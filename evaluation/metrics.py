@@ -1,4 +1,4 @@
-"""How well scores separate anomalous frames from normal ones (METHOD 8).
+"""How well scores separate anomalous frames from normal ones.
 
 Micro AUC puts the frames of all videos into one ROC; macro AUC is the mean over videos;
 the equal error rate is where false alarms and misses are equally frequent. Confidence

@@ -1,23 +1,22 @@
-"""``python -m pipeline``: videos to shards. ``--help`` after any command explains it."""
+r"""Videos to shards. ``--help`` after any command explains it.
+
+    python -m pipeline demo data/demo
+    python -m pipeline run --config pipeline/presets/demo.yaml --source.manifest demo \
+        --source.data data/demo --out runs/demo
+
+Settings come from presets (``--config``) and options; the later one wins. ``--print_config``
+prints what would be used.
+
+Exit status: 0 done, 1 some shards failed, 2 a wrong setting, 3 wrong data, 4 the machine,
+130 stopped by Ctrl-C: the same command goes on. ``--debug`` shows tracebacks.
+"""
 
 from __future__ import annotations
 
-import sys
-from typing import NoReturn
+from jsonargparse import auto_cli, set_parsing_settings
 
-from jsonargparse import ArgumentParser, auto_cli, set_parsing_settings
-
-from pipeline.errors import ConfigurationError, run_main
-
-
-class Parser(ArgumentParser):
-    """Says in one line what is wrong with a command line, without the list of all options."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
-        """Print the message and where help is, and exit as for any wrong setting."""
-        program = self.prog.replace(" [options]", "")
-        print(f"error: {message}\n{program} --help explains every option", file=sys.stderr)
-        sys.exit(ConfigurationError.exit_status)
+from pipeline.commandline import Parser
+from pipeline.errors import run_main
 
 
 def main() -> int | None:
@@ -42,6 +41,7 @@ def main() -> int | None:
         },
         as_positional=True,
         parser_class=Parser,
+        config_help="A preset (YAML); options win over it.",
         prog="python -m pipeline",
         description=__doc__,
     )

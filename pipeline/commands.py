@@ -23,7 +23,10 @@ def run(
     engine_settings: engine.Settings = engine.Settings(),  # noqa: B008
     shards: str = "",
 ) -> int:
-    """Compute every missing shard of a data set, and write OUT/shards.json for the trainers.
+    r"""Compute every missing shard of a data set, and write OUT/shards.json for the trainers.
+
+        python -m pipeline run --config pipeline/presets/quick.yaml \
+            --source.manifest ped2 --source.data UCSDped2 --out runs/ped2/quick
 
     Interrupted or failed, the same command goes on where it stopped. Exit status: 0 all
     shards are there; 1 some failed (listed); 2 a wrong setting; 3 wrong data; 4 the machine.
@@ -140,6 +143,8 @@ def why(
 ) -> None:
     """Show which part of a stage's recipe differs from what is cached under other keys.
 
+    So it says why a stage is computed again: give it the settings of that run.
+
     Args:
         stage: The stage's name.
         source: Which videos.
@@ -168,6 +173,9 @@ def verify(
     as_json: bool = False,
 ) -> int:
     """Read every byte of every shard and compare it with its record.
+
+    Exit status 3 if one differs. --repair true removes those and, with --source.manifest and
+    --source.data, computes them again.
 
     Args:
         cache: The cache to verify; a source's own cache goes before it.
@@ -219,6 +227,9 @@ def gc(
     as_json: bool = False,
 ) -> None:
     """List, or remove, what nothing needs.
+
+    Files of interrupted writes; with --runs also shards that no run below that folder names.
+    Nothing is removed without --delete true.
 
     Args:
         cache: The cache to look through.

@@ -1,4 +1,4 @@
-r"""``python -m training``: shards to trained networks. ``--help`` after any command explains it.
+r"""Shards to trained networks. ``--help`` after any command explains it.
 
 Settings come from YAML presets and from the command line; the later one wins:
 
@@ -14,36 +14,27 @@ takes its own; the narrower section wins. Training on several GPUs or processes:
 
 Exit status: 0 trained (or trained already), 1 the loss is not finite, 2 a wrong setting,
 3 wrong data, 4 the machine, 130 stopped with a checkpoint: the same command goes on.
+``--debug`` shows tracebacks.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from argparse import RawDescriptionHelpFormatter
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import (
-    ActionConfigFile,
-    ArgumentParser,
-    DefaultHelpFormatter,
-    Namespace,
-    set_parsing_settings,
-)
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
+from pipeline.commandline import Parser
 from pipeline.errors import ConfigurationError, run_main
 
 SECTIONS = ("run", "autoencoder", "spatial", "temporal", "discriminator", "inpainter")
 
 
-class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
-    """jsonargparse's help, with descriptions as they are written."""
-
-
-class CommandParser(ArgumentParser):
+class CommandParser(Parser):
     """A command's parser, which knows its sections of a preset."""
 
     sections: tuple[str, ...] = ()
@@ -117,20 +108,15 @@ def build_parser(network: str | None = None) -> ArgumentParser:
         Whose section of presets ``autoencoder`` takes.
     """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(
-        prog="python -m training",
-        description=__doc__,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="python -m training", description=__doc__)
     commands = parser.add_subcommands(dest="command")
 
     for name, (settings, _, text) in commands_by_name().items():
-        command = CommandParser(description=text, allow_abbrev=False)
+        command = CommandParser(description=text)
         narrow = (network,) if name == "autoencoder" and network else ()
         command.sections = ("run", name, *narrow)
         _add_arguments(command, settings)
-        commands.add_subcommand(name, command)
+        commands.add_subcommand(name, command, help=text.partition("\n")[0])
     return parser
 
 
@@ -146,12 +132,19 @@ def commands_by_name() -> dict[str, tuple[type, str, str]]:
         "autoencoder": (
             AutoencoderTraining,
             "training.loop:train_autoencoder",
-            "Train A^s, A^t or a peer's autoencoder.",
+            "Train A^s, A^t or a peer's autoencoder.\n\n"
+            "The preset says how long and how wide, the method which pseudo-anomalies:\n\n"
+            "    python -m training autoencoder --config training/presets/quick.yaml \\\n"
+            "        --config training/methods/unified.yaml --network spatial \\\n"
+            "        --shards RUN/shards.json --out RUN/unified-seed0/spatial\n\n"
+            "Interrupted, the same command goes on; finished, it ends at once.",
         ),
         "discriminator": (
             DiscriminatorTraining,
             "training.discriminator_loop:train_discriminator",
-            "Train D on normal and inpainted frames.",
+            "Train D on the features of normal and of inpainted frames.\n\n"
+            "    python -m training discriminator --shards RUN/shards.json \\\n"
+            "        --config training/presets/quick.yaml --out RUN/unified-seed0/discriminator",
         ),
         "inpainter": (
             InpainterTraining,
@@ -164,13 +157,21 @@ def commands_by_name() -> dict[str, tuple[type, str, str]]:
 def _add_arguments(command: ArgumentParser, settings: type) -> None:
     from training.settings import RunSettings
 
-    command.add_argument("--config", action=PresetFile, help="a preset or a method (YAML)")
-    command.add_argument("--shards", type=Path, required=True, help="shards.json of a pipeline run")
-    command.add_argument("--out", type=Path, required=True, help="folder of this training")
     command.add_argument(
-        "--resume", action="store_true", help="fail unless there is a checkpoint to go on from"
+        "--config",
+        action=PresetFile,
+        help="A preset or a method (YAML); the later wins, and options over both.",
     )
-    command.add_argument("--overwrite", action="store_true", help="begin again, whatever is in OUT")
+    command.add_argument(
+        "--shards", type=Path, required=True, help="shards.json of a pipeline run."
+    )
+    command.add_argument("--out", type=Path, required=True, help="Folder of this training.")
+    command.add_argument(
+        "--resume", action="store_true", help="Fail unless there is a checkpoint to go on from."
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="Begin again, whatever is in OUT."
+    )
     command.add_class_arguments(settings, None)
     command.add_class_arguments(RunSettings, None)
 

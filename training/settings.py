@@ -26,7 +26,7 @@ def require(name: str, value: Any, valid: bool, expected: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderTraining:
-    """What decides the weights of A^s and A^t (METHOD 6) and of the peers (METHOD 9)."""
+    """What decides the weights of A^s and A^t, and of the peers' networks."""
 
     network: Network
     """``spatial`` reconstructs frames (A^s), ``temporal`` optical flow (A^t)."""
@@ -153,7 +153,7 @@ class AutoencoderTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorTraining:
-    """What decides the weights of D (METHOD 7)."""
+    """What decides the weights of D."""
 
     method: str = "unified"
     """The method's name, as results carry it."""

@@ -22,7 +22,7 @@ INTERPOLATIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Frames(Stage):
-    """Decode and resize; gray video is repeated over three channels (METHOD 1)."""
+    """Decode and resize; gray video is repeated over three channels."""
 
     NAME: ClassVar[str] = "frames"
     SEQUENTIAL: ClassVar[bool] = True
