@@ -9,7 +9,8 @@ SHELL      := /bin/bash
 
 VENV       ?= .venv
 PYTHON     := $(VENV)/bin/python
-DATASETS   := $(filter-out custom,$(basename $(notdir $(wildcard data_manifests/*.yaml))))
+MANIFESTS  := $(filter-out custom,$(basename $(notdir $(wildcard data_manifests/*.yaml))))
+DATASETS   ?= $(filter-out demo,$(MANIFESTS))
 
 DATA       ?= data
 CACHE      ?= cache
@@ -17,6 +18,9 @@ RUNS       ?= runs
 PRESET     ?= quick
 METHOD     ?= unified
 SEED       ?= 0
+VARIANT    ?=
+KNOWN      := $(sort $(basename $(notdir $(wildcard pipeline/variants/*.yaml training/variants/*.yaml))))
+$(if $(filter-out $(KNOWN),$(VARIANT)),$(error VARIANT=$(VARIANT): is none of $(KNOWN)))
 CLUSTER    ?= processes
 WORKERS    ?= 0
 SITE       ?=
@@ -34,25 +38,30 @@ NETWORKS   += $(if $(filter unified,$(METHOD)),discriminator)
 help: ## this list
 	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
 	@echo
-	@echo "  for each of: $(DATASETS)"
+	@echo "  for each of: $(MANIFESTS)"
 	@echo "  NAME                     everything: shards, training, scores, report"
 	@echo "  NAME.STAGE               one stage with all that it reads: $(STAGES)"
 	@echo "  NAME.shards              every stage"
 	@echo "  NAME.train               A^s, A^t and D        (NAME.spatial .temporal .discriminator: one)"
 	@echo "  NAME.evaluate            scores and the AUC table"
 	@echo "  NAME.report              the report: one HTML file"
+	@echo "  NAME.transfer            scores of ONTO=OTHER by NAME's networks, without fine-tuning"
 	@echo "  NAME.status              what is cached and what is missing"
 	@echo "  NAME.verify              read every shard of CACHE and compare it with its record"
 	@echo "  NAME.repair              verify, and compute again just what is damaged"
 	@echo "  NAME.plan                write the ids of all shards; hash the videos for job arrays"
 	@echo
 	@echo "  variables (now):"
-	@echo "  DATA=$(DATA)  folder of the data set as downloaded"
+	@echo "  DATA=$(DATA)  folder of the data set as downloaded, or the one that holds several;"
+	@echo "      DATA_NAME=... for one of them elsewhere"
 	@echo "  CACHE=$(CACHE)  shards, shared by all data sets and runs"
 	@echo "  RUNS=$(RUNS)  weights, scores, reports"
 	@echo "  PRESET=$(PRESET)  one of: $(basename $(notdir $(wildcard pipeline/presets/*.yaml)))"
 	@echo "  METHOD=$(METHOD)  one of: $(basename $(notdir $(wildcard training/methods/*.yaml)))"
 	@echo "  SEED=$(SEED)  of training"
+	@echo "  VARIANT=$(VARIANT)  none or one of: $(KNOWN)"
+	@echo "  DATASETS=$(DATASETS)  of the tables and figures"
+	@echo "  SEEDS=$(SEEDS)  of baseline and unified in them; PEER_SEEDS=$(PEER_SEEDS) of the others"
 	@echo "  CLUSTER=$(CLUSTER)  processes, threads, slurm or a scheduler's address tcp://HOST:PORT"
 	@echo "  WORKERS=$(WORKERS)  0: one a core"
 	@echo "  SITE=$(SITE)  a SLURM cluster's YAML (docs/clusters.md)"
@@ -112,14 +121,20 @@ clean: ## remove .venv and build; cache and runs stay
 # ---------------------------------------------------------------- a data set
 
 PIPELINE = $(PYTHON) -m pipeline
-SOURCE   = --source.manifest $(1) --source.data $(DATA)$(if $(filter demo,$(1)),/demo) --source.cache $(CACHE)
-CONFIG   = --config $(2)/presets/$(PRESET).yaml
+FOLDER   = $(or $(DATA_$(1)),$(DATA)$(if $(filter demo,$(1)),/demo))
+SOURCE   = --source.manifest $(1) --source.data $(call FOLDER,$(1)) --source.cache $(CACHE)
+CONFIG   = --config $(2)/presets/$(PRESET).yaml $(call VARIED,$(2)) $(PIPELINE_OPTIONS)
+# A variant is a preset with some settings changed: pipeline/variants, training/variants.
+VARIED   = $(addprefix --config ,$(wildcard $(1)/variants/$(VARIANT).yaml))
+TRAINED  = $(call VARIED,training) $(TRAINING_OPTIONS) --seed $(SEED) --out $(1) \
+           $(if $(VARIANT),--reuse $(RUNS)/$(2)/$(PRESET)/$(METHOD)-seed$(SEED)/$(notdir $(1)))
+SCORED   = --config evaluation/presets/$(PRESET).yaml $(EVALUATION_OPTIONS)
 WHERE    = --cluster.kind $(CLUSTER) --cluster.workers $(WORKERS) \
            $(if $(SITE),--cluster.site $(SITE)) $(if $(SHARE),--shards $(SHARE))
 
 define DATASET
 .PHONY: $(1) $(1).all $(1).shards $(1).train $(1).evaluate $(1).report $(1).status $(1).verify
-$(1)_RUN = $$(RUNS)/$(1)/$$(PRESET)
+$(1)_RUN = $$(RUNS)/$(1)/$$(PRESET)$$(VARIANT:%=-%)
 $(1)_OUT = $$($(1)_RUN)/$$(METHOD)-seed$$(SEED)
 
 $(if $(filter demo,$(1)),,$(1): $(1).all)
@@ -128,7 +143,7 @@ $(1).all: $(1).report
 
 $(1).shards: $$($(1)_RUN)/shards.json
 
-$$($(1)_RUN)/shards.json: FORCE | setup
+$$($(1)_RUN)/shards.json: $$(if $$(CHECKED),,FORCE) | setup
 	@$$(PIPELINE) run $$(call CONFIG,$(1),pipeline) $$(call SOURCE,$(1)) $$(WHERE) --out $$($(1)_RUN)
 
 $(foreach stage,$(STAGES),
@@ -144,17 +159,22 @@ $(foreach network,spatial temporal,
 $(1).$(network): $$($(1)_OUT)/$(network)/weights.safetensors
 $$($(1)_OUT)/$(network)/weights.safetensors: $$($(1)_RUN)/shards.json training/presets/$$(PRESET).yaml training/methods/$$(METHOD).yaml
 	@$$(PYTHON) -m training autoencoder --config training/presets/$$(PRESET).yaml --config training/methods/$$(METHOD).yaml \
-	  --shards $$< --network $(network) --seed $$(SEED) --out $$(@D)
+	  --shards $$< --network $(network) $$(call TRAINED,$$(@D),$(1))
 )
 
 .PHONY: $(1).discriminator
 $(1).discriminator: $$($(1)_OUT)/discriminator/weights.safetensors
 $$($(1)_OUT)/discriminator/weights.safetensors: $$($(1)_RUN)/shards.json training/presets/$$(PRESET).yaml
-	@$$(PYTHON) -m training discriminator --config training/presets/$$(PRESET).yaml --shards $$< --seed $$(SEED) --out $$(@D)
+	@$$(PYTHON) -m training discriminator --config training/presets/$$(PRESET).yaml --shards $$< $$(call TRAINED,$$(@D),$(1))
 
 $(1).evaluate: $$($(1)_OUT)/metrics.json
 $$($(1)_OUT)/metrics.json: $$(foreach n,$$(NETWORKS),$$($(1)_OUT)/$$(n)/weights.safetensors) evaluation/presets/$$(PRESET).yaml
-	@$$(PYTHON) -m evaluation score --config evaluation/presets/$$(PRESET).yaml --run $$(@D)
+	@$$(PYTHON) -m evaluation score $$(SCORED) --run $$(@D)
+
+.PHONY: $(1).transfer
+$(1).transfer: $$($(1)_OUT)/transfer/$$(ONTO)/metrics.json
+$$($(1)_OUT)/transfer/$$(ONTO)/metrics.json: $$($(1)_OUT)/metrics.json $$(RUNS)/$$(ONTO)/$$(PRESET)$$(VARIANT:%=-%)/shards.json
+	@$$(PYTHON) -m evaluation score $$(SCORED) --run $$($(1)_OUT) --shards $$(lastword $$^)
 
 $(1).report: $$($(1)_OUT)/report.html
 $$($(1)_OUT)/report.html: $$($(1)_OUT)/metrics.json
@@ -175,4 +195,8 @@ $(1).repair: | setup
 	  --cluster.kind $$(CLUSTER) --cluster.workers $$(WORKERS) --out $$($(1)_RUN)
 endef
 
-$(foreach name,$(DATASETS),$(eval $(call DATASET,$(name))))
+$(foreach name,$(MANIFESTS),$(eval $(call DATASET,$(name))))
+
+# ---------------------------------------------------------------- tables and figures
+
+include tables.mk

@@ -60,13 +60,20 @@ def make_tables(
     if not datasets:
         raise ConfigurationError("datasets: none is named, e.g. --datasets '[ped2, avenue]'")
     collected = collect(runs, preset)
+    made = [_make(which, collected, datasets, protocol, train) for protocol in protocols]
     if which == "ablation":
-        first = [indicators(collected, datasets)]
-        return first + [variants(collected, datasets, one) for one in protocols]
+        made = [indicators(collected, datasets), *made]
+    # A protocol under which nothing was scored is said only where there is nothing else.
+    return [table for table in made if table.rows] or made[:1]
+
+
+def _make(
+    which: Which, runs: Collected, datasets: Sequence[str], protocol: str, train: str
+) -> Table:
     if which == "table3":
-        return [table3(collected, datasets, one, train) for one in protocols]
-    maker = {"table1": table1, "table4": table4}[which]
-    return [maker(collected, datasets, one) for one in protocols]
+        return table3(runs, datasets, protocol, train)
+    makers = {"table1": table1, "table4": table4, "ablation": variants}
+    return makers[which](runs, datasets, protocol)
 
 
 def table1(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
@@ -138,6 +145,8 @@ def table4(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
     groups = {
         (kind, dataset): masked(runs, kind, dataset) for kind in MASKS for dataset in datasets
     }
+    if protocol not in PEERS and not _scored(_entries(groups.values()), protocol):
+        return _table("Table 4, A^s alone", protocol, datasets, [], [])
     rows = [
         (
             f"{kind} masks",
@@ -190,6 +199,8 @@ def variants(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
     ).pick(method="unified")
     rows: list[tuple[str, tuple[Cell, ...]]] = []
     shown: dict[Path, Entry] = {}
+    if not _scored(own.entries, protocol):
+        return _table("Ablation: variants", protocol, datasets, [], [])
     for name in sorted({place.variant for place in (*own.entries, *own.failures)} - {""}):
         group = own.pick(variant=name)
         seeds = {entry.seed for entry in group.entries}
@@ -255,6 +266,10 @@ def published(
 ) -> float | None:
     """Return a published number, which only the peers' own protocol may be set against."""
     return source.get(label, {}).get(dataset) if protocol in PEERS else None
+
+
+def _scored(entries: Iterable[Entry], protocol: str) -> bool:
+    return any(protocol_of(r) == protocol for e in entries for r in e.content["results"])
 
 
 def _entries(groups: Iterable[Collected]) -> list[Entry]:

@@ -99,6 +99,8 @@ def test_other_protocols_show_every_row_that_they_have(runs):
     assert one("table1", runs, ["ped2"], "local/heldout").rows == ()
     text = markdown([one("table1", runs, ["ped2"], "local/heldout")])
     assert "Nothing was scored under it." in text
+    both = make_tables("table1", runs, ["ped2"], ["lntra/video", "local/heldout"], "quick")
+    assert [table.protocol for table in both] == ["lntra/video"]
 
 
 def test_missing_data_and_failed_runs_are_said(runs):
