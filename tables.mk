@@ -17,7 +17,7 @@ runs   = $(foreach m,$(METHODS),$(foreach s,$(call seeds,$m),$(1:%=%/-/$m/$s)))
 onto   = $(foreach m,$(METHODS),$(foreach s,$(call seeds,$m),$(1:%=$(TRAIN)/%/$m/$s)))
 others = $(filter-out $(TRAIN),$(DATASETS))
 
-.PHONY: table1 table3 table4 ablation figures
+.PHONY: table1 table3 table4 ablation figures figures.drawn
 
 table1: | setup ## Tables 1 and 2: every method on DATASETS, beside the published numbers
 	$(call launch,$(DATASETS:%=shards/%/-),$(addprefix run/,$(call runs,$(DATASETS))))
@@ -41,6 +41,9 @@ ablation: | setup ## indicators, protocols, and VARIANTS of the paper's method
 figures: | setup ## Figures 2 to 4 of DATASETS over METHODS, and a page that compares them
 	$(call launch,$(DATASETS:%=shards/%/-),\
 	  $(foreach m,$(METHODS),$(DATASETS:%=run/%/-/$m/$(firstword $(SEEDS)))))
+	@+$(MAKE) --no-print-directory figures.drawn
+
+figures.drawn: # apart from the above: what has been scored by now is looked for anew
 	$(foreach d,$(DATASETS),$(call compare,$d,$(call scored,$d)))
 
 # ---------------------------------------------------------------- how
@@ -73,7 +76,7 @@ part    = $(word $(1),$(subst /, ,$@))
 variant = $(filter-out -,$(call part,3))
 where   = $(RUNS)/$(call part,2)/$(PRESET)$(addprefix -,$(variant))
 run     = $(where)/$(call part,4)-seed$(call part,5)
-# Failures leave a line that the tables show. "failed: NAME" says where; it goes with success.
+# Failures leave a line that the tables show, until the next attempt.
 note    = { mkdir -p $(1); echo "$(2)" > $(1)/failed.txt; exit 1; }
 
 shards/%:
