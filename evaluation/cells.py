@@ -36,6 +36,8 @@ class Cell:
         What the mean is set against, in %.
     against
         What that is: ``published``, or the preset of a variant.
+    smoothed
+        The mean with scores smoothed over time, where every run has it.
     runs
         Each run with its seed, results, η, settings, weights and shard keys.
     """
@@ -45,6 +47,7 @@ class Cell:
     spread: float | None = None
     reference: float | None = None
     against: str = "published"
+    smoothed: float | None = None
     runs: tuple[dict[str, Any], ...] = ()
 
     @property
@@ -106,7 +109,9 @@ def cell(
     text = f"{mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
     text += f" ({len(values)} seed{'s' if len(values) > 1 else ''}"
     text += f", {runs.failed()})" if runs.failed() else ")"
-    return Cell(text, mean, spread, reference, against, tuple(found))
+    smooth = [run["smoothed_micro_auc"] for run in found]
+    steady = float(np.mean(smooth)) if None not in smooth else None
+    return Cell(text, mean, spread, reference, against, steady, tuple(found))
 
 
 def protocol_of(result: dict[str, Any]) -> str:
@@ -122,6 +127,7 @@ def _run(entry: Entry, result: dict[str, Any]) -> dict[str, Any]:
         "run": str(entry.path),
         "seed": entry.seed,
         "micro_auc": 100 * result["micro_auc"],
+        "smoothed_micro_auc": percent(result.get("smoothed_micro_auc")),
         "interval": result.get("micro_auc_interval"),
         "macro_auc": result.get("macro_auc"),
         "eer": result.get("eer"),
@@ -140,15 +146,21 @@ def _run(entry: Entry, result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def percent(share: float | None) -> float | None:
+    """Return a share in %, None as it is."""
+    return None if share is None else 100 * share
+
+
 def shown(one: Cell) -> str:
     """Return a cell in words.
 
-    >>> shown(Cell("90.00 (1 seed)", 90.0, reference=92.49))
-    '90.00 (1 seed); published 92.49, difference -2.49'
+    >>> shown(Cell("90.00 (1 seed)", 90.0, reference=92.49, smoothed=91.0))
+    '90.00 (1 seed); smoothed 91.00; published 92.49, difference -2.49'
     """
+    text = one.text if one.smoothed is None else f"{one.text}; smoothed {one.smoothed:.2f}"
     if one.reference is None:
-        return one.text
-    text = f"{one.text}; {one.against} {one.reference:.2f}"
+        return text
+    text = f"{text}; {one.against} {one.reference:.2f}"
     return text if one.difference is None else f"{text}, difference {one.difference:+.2f}"
 
 
@@ -157,8 +169,9 @@ def markdown(tables: Sequence[Table]) -> str:
     parts = []
     for table in tables:
         lines = [f"## {table.title}", ""]
-        lines.append(f"Micro AUC in %, protocol {table.protocol}; ± is the standard deviation "
-                     "over seeds.")  # fmt: skip
+        lines.append(
+            f"Micro AUC in %, protocol {table.protocol}; ± is the standard deviation over seeds."
+        )  # fmt: skip
         if table.rows:
             lines += ["", "| | " + " | ".join(table.columns) + " |"]
             lines.append("|---|" + "---|" * len(table.columns))
@@ -169,8 +182,8 @@ def markdown(tables: Sequence[Table]) -> str:
     return "\n".join(parts)
 
 
-HEAD = ("table", "protocol", "row", "dataset", "mean", "spread", "seeds", "against", "reference",
-        "difference", "text", "frames", "flow", "settings")  # fmt: skip
+HEAD = ("table", "protocol", "row", "dataset", "mean", "spread", "seeds", "smoothed", "against",
+        "reference", "difference", "text", "frames", "flow", "settings")  # fmt: skip
 
 
 def comma_separated(tables: Sequence[Table]) -> str:
@@ -191,7 +204,10 @@ def comma_separated(tables: Sequence[Table]) -> str:
                 mean, spread, reference, difference = map(number, numbers)
                 against = one.against if reference else ""
                 line = (table.title, table.protocol, label, dataset, mean, spread, seeds)
-                writer.writerow((*line, against, reference, difference, one.text, *keys, settings))
+                smooth = number(one.smoothed)
+                writer.writerow(
+                    (*line, smooth, against, reference, difference, one.text, *keys, settings)
+                )
     return text.getvalue()
 
 

@@ -21,6 +21,7 @@ from pipeline.errors import ConfigurationError
 
 Which = Literal["table1", "table3", "table4", "ablation"]
 
+FLOW = "flow alone"
 SPATIAL, WITHOUT, WITH = "A^s alone", "w/o D", "w/ D (ours)"
 
 METHODS: tuple[tuple[str, str, str], ...] = (
@@ -248,17 +249,18 @@ def method_rows(entries: Sequence[Entry], protocol: str) -> Sequence[tuple[str, 
     """Return label, method and row: the peers' under lntra, else every row that was scored."""
     if protocol in PEERS:
         return METHODS
-    return [
-        (f"{method}, {row}", method, row)
+    seen = dict.fromkeys(
+        (method, result["row"])
         for method in methods()
-        for row in dict.fromkeys(
-            result["row"]
-            for entry in entries
-            if entry.method == method
-            for result in entry.content["results"]
-            if protocol_of(result) == protocol
-        )
-    ]
+        for entry in entries
+        if entry.method == method
+        for result in entry.content["results"]
+        if protocol_of(result) == protocol
+    )
+    # What needs no network is the same for every method.
+    plain = next(([pair] for pair in seen if pair[1] == FLOW), [])
+    rest = [(f"{method}, {row}", method, row) for method, row in seen if row != FLOW]
+    return [(row, method, row) for method, row in plain] + rest
 
 
 def published(

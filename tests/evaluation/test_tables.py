@@ -77,6 +77,17 @@ def test_table1_has_mean_spread_and_what_is_published(runs):
     assert table["the paper w/ D"]["ped2"].mean == pytest.approx(95)
 
 
+def test_smoothed_scores_stand_beside_where_every_run_has_them(runs):
+    assert by_label(one("table1", runs, ["ped2"]))["Baseline"]["ped2"].smoothed is None
+    for path in runs.glob("ped2/quick/baseline-*/metrics.json"):
+        content = json.loads(path.read_text())
+        content["results"][0]["smoothed_micro_auc"] = content["results"][0]["micro_auc"] + 0.01
+        path.write_text(json.dumps(content))
+    found = by_label(one("table1", runs, ["ped2"]))["Baseline"]["ped2"]
+    assert found.smoothed == pytest.approx(94)
+    assert "93.00 ± 3.00 (3 seeds); smoothed 94.00; published 92.49" in shown(found)
+
+
 def test_what_was_not_run_is_said_and_never_filled_in(runs):
     table = by_label(one("table1", runs, ["ped2", "avenue"]))
     assert table["MemAE"]["ped2"].mean is None
@@ -92,10 +103,13 @@ def test_published_numbers_stand_beside_their_own_protocol_alone(runs):
 
 
 def test_other_protocols_show_every_row_that_they_have(runs):
-    rows = {"A^s smoothed": 0.97, "flow": 0.98}
-    write_run(runs, "avenue", "unified", 0, rows, protocols=["local/heldout"])
+    rows = {"A^s alone": 0.97, "flow alone": 0.98}
+    for method in ("patch", "unified"):
+        write_run(runs, "avenue", method, 0, rows, protocols=["local/heldout"])
     made = one("table1", runs, ["avenue"], "local/heldout")
-    assert [label for label, _ in made.rows] == ["unified, A^s smoothed", "unified, flow"]
+    # The flow needs no network: it is the same for every method.
+    labels = ["flow alone", "patch, A^s alone", "unified, A^s alone"]
+    assert [label for label, _ in made.rows] == labels
     assert one("table1", runs, ["ped2"], "local/heldout").rows == ()
     text = markdown([one("table1", runs, ["ped2"], "local/heldout")])
     assert "Nothing was scored under it." in text
