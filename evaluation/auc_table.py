@@ -11,9 +11,9 @@ from evaluation import fusion, protocols
 from evaluation.metrics import UndefinedMeasure
 from evaluation.pictures import map_limits
 from evaluation.protocols import Protocol
-from evaluation.results import ROWS, Fusing, apply, row
+from evaluation.results import Fusing, apply, row, rows
 from evaluation.run import Run, network_provenance
-from evaluation.scores import INDICATORS, RunScores, open_scores
+from evaluation.scores import INDICATORS, LOCAL, RunScores, open_scores
 from pipeline.atomic import write_json
 from pipeline.errors import DataError
 
@@ -30,7 +30,7 @@ def evaluate(run: Run, settings: Fusing) -> dict[str, Any]:
         notes += [f"{protocol}: {note}" for note in scored.notes]
         frames[str(protocol)] = sum(len(part) for part in scored.truth)
         anomalous[str(protocol)] = int(sum(part.sum() for part in scored.truth))
-        for label, names in ROWS:
+        for label, names in rows(protocol):
             if set(names) <= set(scored.indicators):
                 results.append(row(label, names, scored, scores, settings))
     content = {
@@ -138,8 +138,8 @@ def table(content: dict[str, Any]) -> str:
     lines = [
         f"{content['run']}: {content['labelled_videos']} of {content['test_videos']} test videos "
         "have labels; AUC in %, η label-free unless said",
-        f"{'protocol':<16}{'row':<13}{'micro AUC':>10}{'95 % interval':>16}{'macro':>8}{'EER':>7}"
-        f"{'tuned-on-test':>15}  η (ω1, ω2, ω3)",
+        f"{'protocol':<16}{'row':<13}{'micro AUC':>10}{'95 % interval':>16}{'smoothed':>10}"
+        f"{'macro':>8}{'EER':>7}{'tuned-on-test':>15}  η (ω1, ω2, ω3; local: flow first)",
     ]
     lines += [_line(entry) for entry in content["results"]]
     if content["not_trained"]:
@@ -150,15 +150,19 @@ def table(content: dict[str, Any]) -> str:
 
 def _line(entry: dict[str, Any]) -> str:
     head = f"{entry['protocol'] + '/' + entry['normalise']:<16}{entry['row']:<13}"
-    weights = ", ".join(f"{entry['eta'].get(name, 0):.2f}" for name in INDICATORS)
+    names = LOCAL if entry["protocol"] == "local" else INDICATORS
+    weights = ", ".join(f"{entry['eta'].get(name, 0):.2f}" for name in names)
     if entry["micro_auc"] is None:
         return f"{head}{entry['undefined']}  ({weights})"
     interval = entry.get("micro_auc_interval")
     between = f"{100 * interval['low']:.1f}-{100 * interval['high']:.1f}" if interval else "-"
     tuned = entry.get("tuned_on_test")
     optimistic = f"{100 * tuned['micro_auc']:.2f}" if tuned else "-"
+    smooth = entry.get("smoothed_micro_auc")
+    steady = f"{100 * smooth:.2f}" if smooth is not None else "-"
     return (
-        f"{head}{100 * entry['micro_auc']:>10.2f}{between:>16}{100 * entry['macro_auc']:>8.2f}"
+        f"{head}{100 * entry['micro_auc']:>10.2f}{between:>16}{steady:>10}"
+        f"{100 * entry['macro_auc']:>8.2f}"
         f"{100 * entry['eer']:>7.2f}{optimistic:>15}"
         f"  ({weights})"
     )
@@ -168,7 +172,9 @@ def heldout_fused(scores: RunScores, calibration: dict[str, Any]) -> list[np.nda
     """Return ω_agg of the held-out normal videos on the scale of a stream."""
     protocol = Protocol(**calibration["protocol"])
     held = scores.select(holdout=True)
-    limits = {name: tuple(pair) for name, pair in calibration["limits"].items()}
+    limits: dict[str, protocols.Range] = {
+        name: (low, high) for name, (low, high) in calibration["limits"].items()
+    }
     return [
         fusion.fuse(part, calibration["eta"]) for part in protocols.omegas(held, protocol, limits)
     ]

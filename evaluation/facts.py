@@ -6,9 +6,10 @@ from typing import Any
 
 from evaluation.protocols import Protocol
 from evaluation.run import Run
-from evaluation.scores import INDICATORS
+from evaluation.scores import INDICATORS, LOCAL
 
 OMEGA = {
+    "flow": "flow",
     "spatial": "ω1 (A^s)",
     "temporal": "ω2 (A^t)",
     "discriminator": "ω3 (D)",
@@ -99,12 +100,14 @@ def table_row(entry: dict[str, Any]) -> dict[str, Any]:
         return "-" if entry.get(name) is None else f"{100 * entry[name]:.2f}"
 
     def weights(eta: dict[str, float]) -> str:
-        return " / ".join(f"{eta.get(name, 0):.2f}" for name in INDICATORS)
+        names = LOCAL if entry["protocol"] == "local" else INDICATORS
+        return " / ".join(f"{eta.get(name, 0):.2f}" for name in names)
 
     return {
         "row": entry["row"],
         "undefined": entry.get("undefined", ""),
         "micro": percent("micro_auc"),
+        "smoothed": percent("smoothed_micro_auc"),
         "macro": percent("macro_auc"),
         "eer": percent("eer"),
         "interval": f"{100 * interval['low']:.1f} – {100 * interval['high']:.1f}"

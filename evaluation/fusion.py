@@ -39,7 +39,7 @@ KINDS = {
         ("_pa", {"temporal"}),
         ("_pa", {"spatial", "temporal", "discriminator"}),
     ),
-    "movers": (("_mover", {"spatial", "temporal", "discriminator"}),),
+    "movers": (("_mover", {"flow", "spatial", "temporal", "discriminator"}),),
 }
 """Imagined anomalies: which scores they are, and which indicators see them."""
 
@@ -156,7 +156,15 @@ def imagined(
         If there are no held-out videos, or their pseudo-anomalies were not scored.
     """
     kinds = KINDS[pseudo]
+    local = protocol.name == "local"
+    if local and pseudo != "movers":
+        raise ConfigurationError(
+            "fusing.pseudo: own: those of A^s and A^t differ and have no common flow; for the "
+            "protocol local set it to movers, or eta to equal"
+        )
     ready = [one for one in heldout if one.has(kinds[0][0])]
+    if local:
+        ready = [one for one in ready if "flow_mover_local" in one.values]
     if not ready:
         raise ConfigurationError(
             "eta: label-free: needs held-out normal videos and the scores of their "
@@ -164,9 +172,9 @@ def imagined(
             "again with scoring.movers: true, or set eta to equal"
         )
     raw = [
-        _normal_then_anomalous(one, protocol, touched & set(one.indicators), suffix)
+        _normal_then_anomalous(one, protocol, touched, suffix)
         for one, (suffix, touched) in itertools.product(ready, kinds)
-        if touched & set(one.indicators)
+        if touched & set(protocols.available(one, protocol))
     ]
     labels = [np.repeat([0, 1], len(next(iter(part.values()))) // 2) for part in raw]
     scaled: list[dict[str, np.ndarray]] = [{} for _ in raw]
@@ -185,9 +193,9 @@ def _normal_then_anomalous(
     return {
         name: np.concatenate(
             [
-                protocols.raw_indicator(one, name)[frames],
-                protocols.raw_indicator(one, name, suffix if name in touched else "")[frames],
+                protocols.raw_indicator(one, name, kind, protocol.name)[frames]
+                for kind in ("", suffix if name in touched else "")
             ]
         )
-        for name in one.indicators
+        for name in protocols.available(one, protocol)
     }

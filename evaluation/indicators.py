@@ -10,7 +10,6 @@ what label-free choices are made on (:mod:`evaluation.fusion`).
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from evaluation.clips import score_clips
+from evaluation.local_scores import add_local
 from evaluation.run import Run, network_provenance, versions
 from evaluation.scores import is_saved, save_index, save_video
 from pipeline.errors import ConfigurationError, DataError
@@ -98,7 +99,8 @@ def score_run(run: Run, settings: Scoring, progress: Callable[[str], object] = p
     """
     provenance = make_provenance(run, settings)
     fingerprint = json.dumps(
-        {key: provenance[key] for key in ("scoring", "keys", "fingerprints")}, sort_keys=True
+        {key: provenance[key] for key in ("scoring", "keys", "fingerprints")} | {"format": 2},
+        sort_keys=True,
     )
     folder = run.out / "scores"
     videos = [(video, False) for video in run.test_videos]
@@ -119,7 +121,9 @@ def score_run(run: Run, settings: Scoring, progress: Callable[[str], object] = p
             if settings.movers:
                 values |= score_movers(run.dataset, video, networks, settings)
         save_video(folder, video.name, values, fingerprint)
-    save_index(folder, provenance, [video for video, _ in videos])
+    clips = score_clips(run, settings, fingerprint, networks, progress)
+    save_index(folder, provenance, [video for video, _ in videos], [one.info for one in clips])
+    add_local(run, progress)
     return folder
 
 
@@ -221,7 +225,6 @@ def score_movers(
     from training.reading import area_resize
 
     movers = Movers(dataset, video, Live(dataset, settings.features_model))
-    quiet = dataclasses.replace(settings, maps=0)
     values = {}
     for name, trained in networks.items():
         if name == "discriminator":
@@ -235,7 +238,11 @@ def score_movers(
         def read(start: int, stop: int, stored=stored, size=size) -> np.ndarray:  # type: ignore[no-untyped-def]
             return area_resize(stored(start, stop), size)
 
-        values[f"{name}_mover"], _ = reconstruction_errors(read, video.frames, trained, quiet)
+        errors, maps = reconstruction_errors(read, video.frames, trained, settings)
+        values[f"{name}_mover"] = errors
+        if maps is not None:
+            values[f"{name}_mover_map"] = maps
+    values["flow_mover_map"] = movers.velocity().astype(np.float16)
     return values
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.local import CELLS, cells
 from pipeline.errors import DataError
 from pipeline.live import Live
 from pipeline.reader import Dataset, VideoInfo
@@ -79,6 +80,7 @@ class Movers:
         self._video, self._live = video, live
         self._speed = self._fastest()
         self._movers: dict[int, Mover] = {}
+        self._cells: dict[int, np.ndarray] = {}
 
     def frames(self, start: int, stop: int) -> np.ndarray:
         """Return frames (n, S, S, 3) uint8."""
@@ -94,7 +96,17 @@ class Movers:
         """Return the flow of each frame, the last repeated: (n, S, S, 2) float32."""
         last = self._video.frames
         flow = self._live.flow(self.frames(start, min(stop + 1, last))).astype(np.float32)
-        return np.concatenate([flow, flow[-1:]]) if stop == last else flow
+        flow = np.concatenate([flow, flow[-1:]]) if stop == last else flow
+        self._cells.update(enumerate(cells(flow, CELLS), start))
+        return flow
+
+    def velocity(self) -> np.ndarray:
+        """Return the flow of the whole video in cells a frame: (N, 64, 64, 2) float32."""
+        for t in range(0, self._video.frames, SEGMENT):
+            block = range(t, min(t + SEGMENT, self._video.frames))
+            if not all(one in self._cells for one in block):
+                self.flow(block.start, block.stop)
+        return np.stack([self._cells[t] for t in range(self._video.frames)])
 
     def features(self, start: int, stop: int) -> np.ndarray:
         """Return the feature vector of each frame: (n, D) float32."""

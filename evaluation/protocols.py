@@ -6,6 +6,9 @@ protocol    meaning
 ``lntra``   the peers': of a window of 16 frames at every start only the 9th is scored,
             so the first 8 and the last 7 frames of a video are left out
 ``dense``   every frame; windows at the video's ends repeat its first or last frame
+``local``   every frame, by its most unusual place (:mod:`evaluation.local`); flow itself is
+            an indicator too. Only with ``normalise: heldout``, which here is the rate of
+            false alarms on those frames: 3 means one normal frame in a thousand
 =========== ==========================================================================
 
 ============ =========================================================================
@@ -31,7 +34,8 @@ from typing import Literal
 
 import numpy as np
 
-from evaluation.scores import INDICATORS, VideoScores
+from evaluation.local import Calibration
+from evaluation.scores import VideoScores
 from pipeline.errors import ConfigurationError, DataError
 
 WINDOW = 16
@@ -40,10 +44,11 @@ WINDOW = 16
 POSITION = 8
 """Place of the scored frame in its window, counted from 0."""
 
-Name = Literal["lntra", "dense"]
+Name = Literal["lntra", "dense", "local"]
 Normalise = Literal["video", "dataset", "heldout", "none"]
 
-Range = tuple[float, float]
+Range = tuple[float, float] | Calibration
+"""A scale: the values that become 0 and 1, or for ``local`` the tail of normal frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +56,22 @@ class Protocol:
     """A protocol with its scale; every result carries both."""
 
     name: Name = "lntra"
-    """lntra or dense."""
+    """lntra, dense or local."""
 
     normalise: Normalise = "video"
     """video, dataset, heldout or none."""
 
     def __post_init__(self) -> None:
-        if self.name not in ("lntra", "dense"):
-            raise ConfigurationError(f"protocol: {self.name!r} is neither lntra nor dense")
+        if self.name not in ("lntra", "dense", "local"):
+            raise ConfigurationError(f"protocol: {self.name!r} is none of lntra, dense, local")
         if self.normalise not in ("video", "dataset", "heldout", "none"):
             raise ConfigurationError(
                 f"normalise: {self.normalise!r} is none of video, dataset, heldout, none"
+            )
+        if self.name == "local" and self.normalise != "heldout":
+            raise ConfigurationError(
+                f"protocol: local has no scale by {self.normalise!r}; write "
+                "{name: local, normalise: heldout}"
             )
 
     def __str__(self) -> str:
@@ -96,44 +106,66 @@ def window_means(values: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(padded, WINDOW).mean(1)
 
 
-def raw_indicator(scores: VideoScores, indicator: str, suffix: str = "") -> np.ndarray:
+def raw_indicator(
+    scores: VideoScores, indicator: str, suffix: str = "", protocol: str = ""
+) -> np.ndarray:
     """Return an indicator before scaling, higher = more anomalous, for every frame (N,).
 
     Parameters
     ----------
     suffix
-        ``_pa`` for the video's pseudo-anomalies.
+        ``_pa`` or ``_mover`` for the video's pseudo-anomalies.
+    protocol
+        For ``local``: (N, windows).
     """
-    name = indicator + suffix
+    if protocol == "local" and indicator == "discriminator":
+        return raw_indicator(scores, indicator, suffix)[:, None]
+    name = indicator + suffix + ("_local" if protocol == "local" else "")
     if name not in scores.values:
         raise ConfigurationError(
             f"scores of {scores.video.name} have no {name}; train that network and score again"
+            + (" with scoring.maps above 0 and shards of flow" if protocol == "local" else "")
         )
     values = np.asarray(scores.values[name], np.float64)
     if not np.isfinite(values).all():
-        frame = int(np.flatnonzero(~np.isfinite(values))[0])
+        frame = int(np.argwhere(~np.isfinite(values))[0][0])
         raise DataError(
             f"scores of {scores.video.name}: {name} of frame {frame} is {values[frame]}: the "
             "network diverged; train it again with a smaller learning rate"
         )
+    if protocol == "local":
+        return values
     if indicator == "spatial" and scores.measures.get("spatial", "frame") == "frame":
         return -psnr(values)
     return window_means(values) if indicator == "discriminator" else values
 
 
 def scale(values: np.ndarray, limits: Range) -> np.ndarray:
-    """Map ``limits`` to 0 and 1, linearly; where both limits are equal, all values become 0."""
+    """Map ``limits`` to 0 and 1, linearly; where both limits are equal, all values become 0.
+
+    For the protocol ``local``, bring values to the scale of false alarms.
+    """
+    if isinstance(limits, Calibration):
+        return limits(values)
     low, high = limits
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
-def limits(parts: Sequence[np.ndarray]) -> Range:
+def limits(parts: Sequence[np.ndarray]) -> tuple[float, float]:
     """Return the smallest and the largest of all values."""
     return float(min(part.min() for part in parts)), float(max(part.max() for part in parts))
 
 
-def heldout_limits(heldout: Sequence[VideoScores], protocol: Protocol) -> dict[str, Range]:
+def heldout_limits(
+    heldout: Sequence[VideoScores], protocol: Protocol, normal: Sequence[VideoScores] = ()
+) -> dict[str, Range]:
     """Return the limits of each scaled indicator on held-out normal videos.
+
+    Parameters
+    ----------
+    normal
+        For ``local``: clips of normal training videos, which count as well
+        (:mod:`evaluation.local_scores`).
 
     Raises
     ------
@@ -145,6 +177,20 @@ def heldout_limits(heldout: Sequence[VideoScores], protocol: Protocol) -> dict[s
             "normalise: heldout: no normal video was held out; run the pipeline with "
             "--source.holdout above 0, or choose another normalise"
         )
+    if protocol.name == "local":
+        _check_local(heldout)
+        return {
+            name: Calibration.of(
+                np.concatenate(
+                    [
+                        _scored(one, name, protocol)
+                        for one in [*heldout, *normal]
+                        if name in one.local_indicators
+                    ]
+                )
+            )
+            for name in heldout[0].local_indicators
+        }
     scaled = [name for name in heldout[0].indicators if name != "discriminator"]
     return {name: limits([_scored(one, name, protocol) for one in heldout]) for name in scaled}
 
@@ -161,21 +207,21 @@ def omegas(
     videos
         Their raw scores; all with the same indicators.
     protocol
-        ``lntra`` or ``dense``.
+        ``lntra``, ``dense`` or ``local``.
     heldout
         For ``normalise: heldout``, what :func:`heldout_limits` returned.
 
     Returns
     -------
     list of dict
-        For each video indicator (``spatial``, ``temporal``, ``discriminator``) to (n,)
-        float64, n the number of scored frames.
+        For each video indicator (``spatial``, ``temporal``, ``discriminator``, for ``local``
+        also ``flow``) to (n,) float64, n the number of scored frames.
     """
     _check_length(videos, protocol)
+    if protocol.name == "local":
+        _check_local(videos)
     result: list[dict[str, np.ndarray]] = [{} for _ in videos]
-    for name in INDICATORS:
-        if not videos or name not in videos[0].values:
-            continue
+    for name in available(videos[0], protocol) if videos else ():
         raw = [_scored(one, name, protocol) for one in videos]
         for scaled, values in zip(result, scale_all(raw, name, protocol, heldout), strict=True):
             scaled[name] = values
@@ -186,7 +232,8 @@ def scale_all(
     raw: Sequence[np.ndarray], name: str, protocol: Protocol, heldout: dict[str, Range] | None
 ) -> list[np.ndarray]:
     """Scale one indicator's raw values of several videos as the protocol says."""
-    if name == "discriminator" or protocol.normalise == "none":
+    plain = name == "discriminator" and protocol.name != "local"
+    if plain or protocol.normalise == "none":
         return list(raw)
     if protocol.normalise == "video":
         return [scale(values, limits([values])) for values in raw]
@@ -210,8 +257,23 @@ def constant(videos: Sequence[VideoScores], protocol: Protocol) -> list[str]:
     ]
 
 
+def available(one: VideoScores, protocol: Protocol) -> tuple[str, ...]:
+    """Return the indicators that a protocol has for a video, in order."""
+    return one.local_indicators if protocol.name == "local" else one.indicators
+
+
 def _scored(one: VideoScores, name: str, protocol: Protocol) -> np.ndarray:
-    return raw_indicator(one, name)[protocol.scored(one.video.frames)]
+    raw = raw_indicator(one, name, protocol=protocol.name)
+    return raw[protocol.scored(one.video.frames)]
+
+
+def _check_local(videos: Sequence[VideoScores]) -> None:
+    for one in videos:
+        if "flow_local" not in one.values:
+            raise ConfigurationError(
+                f"scores of {one.video.name} have no values of the protocol local; run "
+                "`python -m evaluation score` again, with shards of flow"
+            )
 
 
 def _check_length(videos: Sequence[VideoScores], protocol: Protocol) -> None:

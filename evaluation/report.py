@@ -43,7 +43,9 @@ def write_report(run: Run, page: Page) -> Path:
         table_text=(
             "AUC in %. η of the fused rows is label-free: chosen on held-out normal videos and "
             "their own pseudo-anomalies. Beside it, the best η on the test labels, which no "
-            "detector could know."
+            "detector could know. Under local the weights are equal, without a choice: there the "
+            "flow is an indicator too, the first of the weights. Smoothed: micro AUC of scores "
+            "smoothed over time."
             if content["fusing"]["eta"] == "label-free"
             else "AUC in %. η is the same for each indicator; beside it the best on the labels."
         ),

@@ -12,7 +12,7 @@ from evaluation import fusion, metrics, protocols
 from evaluation.fusion import Choice, Eta
 from evaluation.metrics import UndefinedMeasure
 from evaluation.protocols import Protocol
-from evaluation.scores import INDICATORS, RunScores
+from evaluation.scores import LOCAL, RunScores
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.reader import Dataset, VideoInfo
 
@@ -24,6 +24,17 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("w/ D (ours)", ("spatial", "temporal", "discriminator")),
 )
 """The table's rows and the indicators that each fuses."""
+
+LOCAL_ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("flow alone", ("flow",)),
+    *ROWS,
+    ("flow + A^s", ("flow", "spatial")),
+    ("flow + A^t", ("flow", "temporal")),
+    ("flow + D", ("flow", "discriminator")),
+    ("flow w/o D", ("flow", "spatial", "temporal")),
+    ("flow w/ D", ("flow", "spatial", "temporal", "discriminator")),
+)
+"""The rows of the protocol ``local``: what each indicator adds to the flow, or takes away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +49,8 @@ class Fusing:
     """The protocols, each with its scale."""
 
     eta: str = "label-free"
-    """How the weights are chosen: label-free or equal. tuned-on-test is always beside it."""
+    """How the weights are chosen: label-free or equal. tuned-on-test is always beside it. The
+    protocol local has equal ones, label-free as they are: its scores have one scale."""
 
     pseudo: Literal["movers", "own"] = "movers"
     """Held-out pseudo-anomalies for label-free η: movers, which no network was trained on, or
@@ -56,6 +68,10 @@ class Fusing:
     seed: int = 0
     """Of the resampling."""
 
+    smooth: float = 3.0
+    """Frames: beside each micro AUC stands that of scores smoothed over time, by a Gaussian of
+    this sigma; 0 for none."""
+
     regions: int = 0
     """Thresholds of RBDC and TBDC, where there are error maps and pixel masks; 0 for none."""
 
@@ -72,6 +88,8 @@ class Fusing:
             raise ConfigurationError(f"fusing.pseudo: {self.pseudo!r} is neither movers nor own")
         if self.steps < 1:
             raise ConfigurationError(f"fusing.steps: {self.steps} is below 1")
+        if not 0 <= self.smooth < np.inf:
+            raise ConfigurationError(f"fusing.smooth: {self.smooth} is not at least 0")
         if self.samples < 0 or self.regions < 0:
             raise ConfigurationError("fusing.samples and fusing.regions: must be at least 0")
         if self.region_window < 1:
@@ -103,7 +121,7 @@ class Scored:
     @property
     def indicators(self) -> tuple[str, ...]:
         """The indicators that were scored."""
-        return tuple(name for name in INDICATORS if name in self.omegas[0])
+        return tuple(name for name in LOCAL if name in self.omegas[0])
 
     def fused(self, eta: Eta) -> list[np.ndarray]:
         """Return ω_agg of each video."""
@@ -163,14 +181,20 @@ def heldout_limits(scores: RunScores, protocol: Protocol) -> dict[str, protocols
     """Return the limits that ``normalise: heldout`` needs, None for others."""
     if protocol.normalise != "heldout":
         return None
-    return protocols.heldout_limits(scores.select(holdout=True), protocol)
+    normal = [scores.load(name) for name in scores.normal] if protocol.name == "local" else []
+    return protocols.heldout_limits(scores.select(holdout=True), protocol, normal)
+
+
+def rows(protocol: Protocol) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the rows of a protocol and the indicators that each fuses."""
+    return LOCAL_ROWS if protocol.name == "local" else ROWS
 
 
 def choose(names: Sequence[str], scored: Scored, scores: RunScores, settings: Fusing) -> Choice:
     """Choose η for a row without looking at the test labels."""
     if len(names) == 1:
         return Choice({names[0]: 1.0}, None, "given")
-    if settings.eta == "equal":
+    if settings.eta == "equal" or scored.protocol.name == "local":
         return fusion.equal(names)
     held = scores.select(holdout=True)
     limits = heldout_limits(scores, scored.protocol)
@@ -189,6 +213,9 @@ def measure(scored: Scored, eta: Eta, settings: Fusing) -> dict[str, Any]:
         result["micro_auc"] = metrics.micro_auc(labels, values)
         result["eer"] = metrics.equal_error_rate(labels, values)
         macro = metrics.macro_auc(truth, fused)
+        if settings.smooth:
+            smooth = [smoothed(one, settings.smooth) for one in fused]
+            result["smoothed_micro_auc"] = metrics.micro_auc(labels, np.concatenate(smooth))
         result["macro_auc"] = macro.value
         result["macro_one_class_videos"] = macro.one_class
     except UndefinedMeasure as error:
@@ -203,6 +230,13 @@ def measure(scored: Scored, eta: Eta, settings: Fusing) -> dict[str, Any]:
             result["micro_auc_interval"] = None
             result["interval_undefined"] = str(error)
     return result
+
+
+def smoothed(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooth a video's scores (n,) over time by a Gaussian; its ends are repeated."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(np.asarray(values, np.float64), sigma, mode="nearest")
 
 
 def row(

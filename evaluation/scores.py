@@ -5,6 +5,8 @@
     scores/scores.json       provenance, settings, and the videos; written last
     scores/test/01.npz       the arrays of one video (no pickles)
     scores/train/15.npz      a held-out normal video, with its own pseudo-anomalies
+    scores/normal/...        error maps of clips of normal training videos
+    scores/local/test/01.npz what :mod:`evaluation.local_scores` made of them
 
 Arrays, each with one entry a frame of the video:
 
@@ -17,7 +19,11 @@ name                  shape            meaning
 ``discriminator``     (N,) float64     D's probability of a pseudo-anomaly, frame by frame
 ``*_pa``              (N,) float64     the same of the video's pseudo-anomalies
 ``*_mover``           (N,) float64     the same of the video with movers in it
-``*_map``, ``*_pa_map`` (N, h, w) float16 squared error, mean over channels and cells
+``*_map``, ``*_pa_map``, (N, h, w) float16 squared error, mean over channels and cells
+``*_mover_map``
+``flow_mover_map``    (N, h, w, 2)     flow with movers in it, in cells a frame
+``*_local``,          (N, windows)     the protocol ``local``, of ``flow`` as well: how far a
+``*_mover_local``     float64          frame goes beyond what is normal at a place
 ===================== ================ ==================================================
 """
 
@@ -42,6 +48,12 @@ FORMAT = 1
 
 INDICATORS = ("spatial", "temporal", "discriminator")
 """The indicators' names, in the order of ω1, ω2, ω3."""
+
+LOCAL = ("flow", *INDICATORS)
+"""The indicators of the protocol ``local``: flow itself is one of them."""
+
+LOCAL_VERSION = 1
+"""Raised when the values of the protocol ``local`` change."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,12 @@ class VideoScores:
         """Whether every indicator was also scored on ``_pa`` or ``_mover`` versions."""
         return bool(self.indicators) and all(n + suffix in self.values for n in self.indicators)
 
+    @property
+    def local_indicators(self) -> tuple[str, ...]:
+        """The indicators that the protocol ``local`` has for this video, in order."""
+        here = {"discriminator"} & set(self.values)
+        return tuple(name for name in LOCAL if name in here or f"{name}_local" in self.values)
+
 
 @dataclass(frozen=True)
 class RunScores:
@@ -92,20 +110,37 @@ class RunScores:
         Settings, shard keys, networks and versions.
     videos
         Name to video; :meth:`load` reads one.
+    normal
+        The same of clips of normal training videos.
     """
 
     folder: Path
     provenance: dict[str, Any]
     videos: dict[str, VideoInfo]
+    normal: dict[str, VideoInfo] = field(default_factory=dict)
 
     def load(self, name: str, maps: bool = False) -> VideoScores:
         """Read a video's scores, without its error maps unless they are asked for."""
-        video = self.videos[name]
+        video = self.videos.get(name) or self.normal[name]
         path = self.folder / file_name(name)
         with open_arrays(path) as archive:
             names = [n for n in archive.files if n != "fingerprint" and (maps or "_map" not in n)]
             values = {n: archive[n] for n in names}
+        if is_saved(self.local, name, self.local_mark):
+            with open_arrays(self.local / file_name(name)) as archive:
+                values |= {n: archive[n] for n in archive.files if n != "fingerprint"}
         return VideoScores(video, values, self.provenance.get("measures", {}))
+
+    @property
+    def local(self) -> Path:
+        """Where the values of the protocol ``local`` lie."""
+        return self.folder / "local"
+
+    @property
+    def local_mark(self) -> str:
+        """What the values of the protocol ``local`` are to be made from, as text."""
+        made = {key: self.provenance.get(key) for key in ("scoring", "keys", "fingerprints")}
+        return json.dumps({**made, "local": LOCAL_VERSION}, sort_keys=True)
 
     def select(self, split: str | None = None, holdout: bool | None = None) -> list[VideoScores]:
         """Read, without maps, the scores of a split and of held-out videos, or of others."""
@@ -168,12 +203,16 @@ def is_saved(folder: Path, name: str, fingerprint: str) -> bool:
         return False  # missing, cut off or of other settings: to be computed
 
 
-def save_index(folder: Path, provenance: Mapping[str, Any], videos: Sequence[VideoInfo]) -> None:
+def save_index(
+    folder: Path,
+    provenance: Mapping[str, Any],
+    videos: Sequence[VideoInfo],
+    normal: Sequence[VideoInfo] = (),
+) -> None:
     """Write scores.json, which makes the scores of a run complete."""
-    write_json(
-        folder / "scores.json",
-        {"format": FORMAT, **provenance, "videos": [asdict(video) for video in videos]},
-    )
+    names = {"videos": videos, "normal": normal}
+    listed = {key: [asdict(video) for video in part] for key, part in names.items()}
+    write_json(folder / "scores.json", {"format": FORMAT, **provenance, **listed})
 
 
 def open_scores(folder: str | Path) -> RunScores:
@@ -197,5 +236,8 @@ def open_scores(folder: str | Path) -> RunScores:
         raise DataError(f"{path}: cannot be read ({error}); score the run again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path}: is not of format {FORMAT}; score the run again")
-    videos = {video["name"]: VideoInfo(**video) for video in content.pop("videos")}
-    return RunScores(Path(folder), content, videos)
+    videos, normal = (
+        {video["name"]: VideoInfo(**video) for video in content.pop(key, [])}
+        for key in ("videos", "normal")
+    )
+    return RunScores(Path(folder), content, videos, normal)

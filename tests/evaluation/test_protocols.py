@@ -124,7 +124,7 @@ def test_memae_is_judged_by_its_own_error():
 
 
 def test_bad_input_is_said():
-    with pytest.raises(ConfigurationError, match="neither lntra nor dense"):
+    with pytest.raises(ConfigurationError, match="none of lntra, dense, local"):
         Protocol(name="best")
     with pytest.raises(ConfigurationError, match="none of video"):
         Protocol(normalise="max")
