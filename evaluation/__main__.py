@@ -60,6 +60,7 @@ def main() -> int | None:
             "report": commands.report,
             "tables": commands.tables,
             "compare": commands.compare,
+            "epochs": commands.epochs,
             "detect": commands.detect,
         },
         args=named(sys.argv[1:]),

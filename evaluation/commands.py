@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from evaluation.indicators import Scoring
 from evaluation.overlay import Codec
@@ -244,6 +245,37 @@ def compare(
     from evaluation.run import open_run
 
     print(compare_runs([open_run(run) for run in runs], out, page, protocol, chosen))
+
+
+def epochs(
+    run: Path,
+    network: Literal["spatial", "temporal"] = "spatial",
+    scoring: Scoring = Scoring(),  # noqa: B008
+    fusing: Fusing = Fusing(),  # noqa: B008
+    page: Page = Page(),  # noqa: B008
+) -> None:
+    """Diagnose: the micro AUC on the test labels after every epoch; nothing may be chosen by it.
+
+    For trainings that kept their weights (--snapshots 1 of the training command).
+
+    Args:
+        run: The method's folder.
+        network: spatial (A^s) or temporal (A^t).
+        scoring: How frames are scored; stride 16 is the quickest.
+        fusing: Not used here.
+        page: Not used here.
+    """
+    from evaluation.epochs import epoch_curve
+    from evaluation.run import open_run
+
+    opened = open_run(run)
+    print("epoch  micro AUC on the test labels (lntra/video)  error of held-out normal videos")
+    for one in epoch_curve(opened, network, scoring):
+        auc, held = one["micro_auc_on_test"], one["heldout_error"]
+        shown = ["undefined" if auc is None else f"{100 * auc:.2f}"]
+        shown.append("-" if held is None else f"{held:.3g}")
+        print(f"{one['epoch']:<7}{shown[0]:<44}{shown[1]}")
+    print(opened.out / f"epochs-{network}.json")
 
 
 def _folders(videos: list[str], out: Path) -> list[Path]:
