@@ -17,11 +17,11 @@ html_theme = "pydata_sphinx_theme"
 html_title = project
 html_theme_options = {
     "show_prev_next": False,
-    "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "navbar_center": [],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_sidebars = {"**": ["globaltoc.html"]}
 html_show_sourcelink = False
 
 myst_enable_extensions = ["deflist"]
@@ -31,6 +31,7 @@ nb_execution_mode = "off"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+maximum_signature_line_length = 80
 napoleon_google_docstring = True
 
 #: Files beside the site that pages link to, as a code host shows them, and the page for each.

@@ -229,7 +229,8 @@ class RunSettings:
     equal to rounding; for processors, fp32, sides that are multiples of 32."""
 
     tracker: Literal["none", "tensorboard", "mlflow", "wandb"] = "none"
-    """Where metrics go besides metrics.jsonl."""
+    """Where metrics go besides metrics.jsonl; each is an extra of its name. MLflow writes to
+    MLFLOW_TRACKING_URI, W&B needs no account with WANDB_MODE=offline."""
 
     def __post_init__(self) -> None:
         require("workers", self.workers, self.workers >= 0, "at least 0")

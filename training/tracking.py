@@ -119,5 +119,6 @@ def _run_name(recipe: dict[str, Any]) -> str:
 
 def _missing(package: str) -> ConfigurationError:
     return ConfigurationError(
-        f"tracker: {package} is not installed; `pip install {package}`, or set tracker to none"
+        f"tracker: {package} is not installed; install the extra, "
+        f"pip install -c constraints.txt -e '.[{package}]', or set tracker to none"
     )

@@ -1,13 +1,15 @@
 """Metrics: JSON lines always, trackers if installed, an error by name if not."""
 
+import configparser
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ConfigurationError
 from training.checkpoint import RunFolder
-from training.tracking import Tracker
+from training.tracking import TRACKERS, Tracker
 
 RECIPE = {"data": {"dataset": "toy"}, "settings": {"method": "m", "seed": 0}, "kind": "spatial",
           "key": "k"}  # fmt: skip
@@ -47,8 +49,35 @@ def test_tensorboard_receives_the_same_numbers(tmp_path):
 ])  # fmt: skip
 def test_a_tracker_that_is_not_installed_is_named(tmp_path, monkeypatch, kind, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigurationError, match=f"tracker: {kind} is not installed"):
+    with pytest.raises(ConfigurationError, match=rf"tracker: {kind} is not .*'\.\[{kind}\]'"):
         Tracker(RunFolder(tmp_path), RECIPE, kind)
+
+
+def test_every_tracker_is_an_extra():
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[2] / "setup.cfg")
+    assert set(TRACKERS) <= set(setup["options.extras_require"])
+
+
+def test_a_local_mlflow_receives_settings_and_numbers(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    tracker = Tracker(RunFolder(tmp_path), RECIPE, "mlflow")
+    tracker.write("step", 7, loss=0.5)
+    tracker.close()
+    (run,) = mlflow.search_runs(experiment_names=["toy"], output_format="list")
+    assert run.info.run_name == "m-seed0-spatial"
+    assert run.data.params == {"method": "m", "seed": "0"}
+    assert run.data.metrics == {"step/loss": 0.5}
+
+
+def test_wandb_works_without_an_account(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracker = Tracker(RunFolder(tmp_path), RECIPE, "wandb")
+    tracker.write("step", 7, loss=0.5)
+    tracker.close()
+    assert list(tmp_path.glob("wandb/offline-run-*-k/run-k.wandb"))
 
 
 def test_mlflow_and_wandb_are_given_settings_and_numbers(tmp_path, monkeypatch):
