@@ -15,7 +15,8 @@ from typing import Literal
 from evaluation.cells import Cell, Table, cell, protocol_of
 from evaluation.collect import Collected, Entry, collect
 from evaluation.published import MASKS, PEERS, PUBLISHED, TRANSFER
-from evaluation.results import ROWS
+from evaluation.results import LOCAL_ROWS, ROWS
+from evaluation.scores import INDICATORS
 from evaluation.table_notes import notes
 from pipeline.errors import ConfigurationError
 
@@ -231,7 +232,8 @@ def variants(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
 
 def _unchanged(entry: Entry, base: Sequence[Entry], row: str) -> bool:
     """Whether a row's networks are those of the preset's run of the same data set and seed."""
-    names = dict(ROWS).get(row, tuple(entry.content["fingerprints"]))
+    used = dict((*ROWS, *LOCAL_ROWS)).get(row, INDICATORS)
+    names = [name for name in used if name in INDICATORS]  # flow has no network
     ours = [entry.content["fingerprints"].get(name) for name in names]
     return any(
         ours == [other.content["fingerprints"].get(name) for name in names]

@@ -184,10 +184,14 @@ def test_a_variant_stands_beside_the_preset_of_its_seeds(runs):
     write_run(runs, "ped2", "unified", 0, {"A^s alone": 0.88}, "quick-p_s-0.2", weights="other")
     write_run(runs, "ped2", "unified", 0, {"A^s alone": 0.9}, "quick-color")  # the same weights
     fail(runs, "ped2/quick-px-256/unified-seed0", "failed")
+    rows = {"flow alone": 0.7, "flow + A^s": 0.8}
+    write_run(runs, "ped2", "unified", 0, rows, "quick-px-128", weights="third")
     table = by_label(one("ablation", runs, ["ped2"]))
     found = table["p_s-0.2: A^s alone"]["ped2"]
     assert shown(found) == "88.00 (1 seed); preset 90.00, difference -2.00"
     assert "color: A^s alone" not in table
+    assert "px-128: flow + A^s" in table
+    assert "px-128: flow alone" not in table  # no network, so nothing that differs
     assert table["px-256"]["ped2"].text == "seed 0 failed"
 
 
