@@ -24,6 +24,8 @@ def score(
 ) -> None:
     """Score the test and the held-out videos of a run, and print its AUC table.
 
+        python -m evaluation score --config evaluation/presets/quick.yaml --run RUN
+
     What was scored already with the same weights, shards and settings is not scored again.
     Exit status: 0 scored; 2 a wrong setting; 3 wrong data; 4 the machine.
 
@@ -32,7 +34,7 @@ def score(
         shards: Another data set's shards.json, to see how the run transfers to it.
         scoring: How frames are scored.
         fusing: How scores become the table.
-        page: Not used here; a preset holds the settings of all commands.
+        page: Without effect here; it is taken since a preset holds the settings of all commands.
     """
     from evaluation.indicators import score_run
     from evaluation.run import open_run
@@ -50,12 +52,14 @@ def fuse(
 ) -> None:
     """Make the AUC table from saved scores, without the networks; writes metrics.json.
 
+        python -m evaluation fuse --config evaluation/presets/quick.yaml --run RUN
+
     Args:
         run: The method's folder.
         shards: As it was scored with.
-        scoring: Not used here.
+        scoring: Without effect here; it is taken since a preset holds the settings of all commands.
         fusing: Protocols, η, confidence intervals.
-        page: Not used here.
+        page: Without effect here; it is taken since a preset holds the settings of all commands.
     """
     from evaluation.auc_table import evaluate, table
     from evaluation.run import open_run
@@ -77,8 +81,8 @@ def report(
     Args:
         run: The method's folder.
         shards: As it was scored with.
-        scoring: Not used here.
-        fusing: Not used here; the table is that of metrics.json.
+        scoring: Without effect here; it is taken since a preset holds the settings of all commands.
+        fusing: Without effect here; the table is that of metrics.json.
         page: Pictures and figures.
     """
     from evaluation.auc_table import table
@@ -113,6 +117,9 @@ def detect(
 ) -> None:
     """Score videos that were never seen: scores, events, an overlay video and a report.
 
+        python -m evaluation detect --run RUN ONE.mp4 TWO.mp4 --out OUT
+        python -m evaluation detect --run RUN rtsp://camera/stream --out OUT --seconds 3600
+
     A video is a file, a folder of images, a camera's number, or an address (rtsp://...). A
     camera is scored one frame at a time until it ends, --seconds have passed or Ctrl-C; frames
     that come faster than they are scored are dropped, so that the delay stays bounded.
@@ -130,7 +137,7 @@ def detect(
         overlay: The overlay video's codec: auto, h264, vp9, or null for none.
         features_model: For D on ViFi-CLIP or CLIP features: where that model lies.
         scoring: Precision, device and the heat maps' size.
-        fusing: Not used here.
+        fusing: Without effect here; it is taken since a preset holds the settings of all commands.
         page: Pictures of the report.
     """
     import dataclasses
@@ -262,8 +269,8 @@ def epochs(
         run: The method's folder.
         network: spatial (A^s) or temporal (A^t).
         scoring: How frames are scored; stride 16 is the quickest.
-        fusing: Not used here.
-        page: Not used here.
+        fusing: Without effect here; it is taken since a preset holds the settings of all commands.
+        page: Without effect here; it is taken since a preset holds the settings of all commands.
     """
     from evaluation.epochs import epoch_curve
     from evaluation.run import open_run
