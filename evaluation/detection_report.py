@@ -13,7 +13,7 @@ from evaluation.detect import Found
 from evaluation.detector import Detector
 from evaluation.facts import OMEGA
 from evaluation.page import Timeline, render
-from evaluation.threshold import Event
+from evaluation.threshold import Event, many
 from pipeline.atomic import write_text
 
 
@@ -35,11 +35,11 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
     }
     text = render(
         "detection.html.j2",
-        title=f"{events} events in {len(found)} videos" if len(found) != 1 else f"{events} events",
+        title=many(events, "event") + (f" in {len(found)} videos" if len(found) != 1 else ""),
         lead=f"Scored by {detector.run.name}",
         sections=[("summary", "Summary"), ("timelines", "Timelines"), ("provenance", "Provenance")],
         cards=[
-            (str(events), "events"),
+            (str(events), "event" if events == 1 else "events"),
             (f"{detector.threshold.value:.3f}", "threshold"),
             (str(frames), f"frames, {60 * hours:.1f} min of video"),
             (f"{frames / max(seconds, 1e-9):.1f}", "frames a second here"),
@@ -82,7 +82,7 @@ def _timeline(one: Found, detector: Detector) -> Timeline:
         threshold=detector.threshold.value,
         events=[(event.first, event.last) for event in one.events],
         thumbnails=one.seen.pictures,
-        text=f"{one.frames} frames{dropped}, {len(one.events)} events",
+        text=f"{one.frames} frames{dropped}, {many(len(one.events), 'event')}",
     )
 
 

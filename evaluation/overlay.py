@@ -23,6 +23,9 @@ Codec = Literal["auto", "h264", "vp9"]
 STRIP = 72
 """Height of the strip of scores in pixels."""
 
+LEGIBLE = 480
+"""Smaller videos are magnified to this width, so that what is written on them can be read."""
+
 RED, WHITE, GRAY, DARK = (230, 60, 40), (240, 240, 240), (130, 138, 146), (24, 28, 32)
 
 
@@ -43,7 +46,8 @@ class Overlay:
     history
         Frames that the strip shows.
     width
-        Of the written video at most, px; larger frames are shrunk.
+        Of the written video at most, px; larger frames are shrunk, those below
+        :data:`LEGIBLE` magnified.
     """
 
     def __init__(self, threshold: float, history: int = 200, width: int = 960) -> None:
@@ -72,9 +76,10 @@ class Overlay:
         self._scores.append(score)
         over = score > self._threshold
         height, width = image.shape[:2]
-        factor = min(1.0, self._width / width)
+        factor = max(min(1.0, self._width / width), LEGIBLE / width)
         size = (max(2, int(width * factor) // 2 * 2), max(2, int(height * factor) // 2 * 2))
-        shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        how = cv2.INTER_AREA if factor <= 1 else cv2.INTER_LINEAR
+        shown = cv2.resize(image, size, interpolation=how)
         if cells is not None:
             shown = warm(shown, cells)
         shown = np.ascontiguousarray(shown)

@@ -180,3 +180,12 @@ def spoken(hours: float) -> str:
     if hours < 1 / 30:
         return f"{3600 * hours:.0f} s"
     return f"{60 * hours:.0f} min" if hours < 2 else f"{hours:.0f} h"
+
+
+def many(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> many(1, "event"), many(0, "event")
+    ('1 event', '0 events')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

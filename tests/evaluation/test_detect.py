@@ -156,7 +156,8 @@ def test_detect_writes_scores_events_overlay_and_report(run, video, tmp_path, ca
     assert (folder / "events.csv").read_text().count("\n") == 2
     capture = cv2.VideoCapture(str(folder / "overlay.mp4"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 24
-    assert capture.get(cv2.CAP_PROP_FRAME_HEIGHT) == 48 + 72
+    assert capture.get(cv2.CAP_PROP_FRAME_WIDTH) == 480  # magnified: 64 px hold no text
+    assert capture.get(cv2.CAP_PROP_FRAME_HEIGHT) == 360 + 72
     html = (tmp_path / "report.html").read_text()
     assert "gate &lt;1&gt;.avi" in html
     assert "gate <1>" not in html
