@@ -58,6 +58,7 @@ def main() -> int | None:
             "score": commands.score,
             "fuse": commands.fuse,
             "report": commands.report,
+            "local": commands.local,
             "tables": commands.tables,
             "compare": commands.compare,
             "epochs": commands.epochs,

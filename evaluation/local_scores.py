@@ -35,6 +35,8 @@ class Form:
     ----------
     reach
         Frames that points are followed, 0 for none.
+    along
+        Along the flow, or else at the same place.
     both
         The smaller of before and after, or else the mean over all frames.
     place
@@ -44,6 +46,7 @@ class Form:
     """
 
     reach: int = local.REACH
+    along: bool = True
     both: bool = True
     place: bool = True
     windows: tuple[float, ...] = local.WINDOWS
@@ -147,11 +150,13 @@ def lasting_maps(
 ) -> Iterator[dict[tuple[str, int], np.ndarray]]:
     """Yield, clip by clip, what lasts: (indicator, window in cells) to (n, 64, 64) float32."""
     names = list(maps)
-    stack = np.concatenate([maps[name] for name in names], axis=-1)
+    way = maps["flow"] if form.along else np.zeros_like(maps["flow"])
+    stack = np.concatenate([way, *(maps[name] for name in names)], axis=-1)
     for start in range(0, len(stack), CLIP):
         first, last = max(start - form.reach, 0), start + CLIP + form.reach
         kept = slice(start - first, start - first + CLIP)
-        before, after = (part[kept] for part in local.follow(stack[first:last], form.reach))
+        ways = local.follow(stack[first:last], form.reach)
+        before, after = (part[kept, ..., 2:] for part in ways)
         if not form.both:
             before = after = (before + after) / 2
         found: dict[tuple[str, int], np.ndarray] = {}
