@@ -91,7 +91,7 @@ lint: setup ## ruff and mypy
 	$(PYTHON) -m mypy
 
 docs: $(VENV)/.docs ## this documentation as a site, warnings as errors: build/docs/index.html
-	$(PYTHON) -m sphinx -W --keep-going -q -b html docs build/docs
+	$(PYTHON) -m sphinx -W --keep-going -q -E -a -b html docs build/docs
 
 $(VENV)/.docs: $(VENV)/.installed
 	$(PYTHON) -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[docs]'

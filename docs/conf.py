@@ -21,6 +21,8 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_sidebars = {"**": ["globaltoc.html"]}
 html_show_sourcelink = False
 
