@@ -22,7 +22,7 @@ CLIP = 128
 """Frames of a clip, at most."""
 
 NORMAL_FRAMES = 4096
-"""Frames of all clips, at most."""
+"""Frames of all clips, at most, or as many as are tested if those are more."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,10 @@ def whole(video: VideoInfo) -> Clip:
 def normal_clips(dataset: Dataset) -> list[Clip]:
     """Return clips of the normal training videos that are not held out, evenly spread.
 
-    Videos are cut into equal parts of at most 128 frames; of more than 4096 frames so many are
-    taken, so that the cost is bounded however large the data set.
+    Videos are cut into equal parts of at most 128 frames. So many are taken that they are no
+    more than 4096 frames, or than those that are tested: the cost is at most that of the test.
     """
+    tested = sum(video.frames for video in dataset.select(split=dataset.evaluate))
     found = []
     for video in dataset.select(split="train", holdout=False):
         ends = np.linspace(0, video.frames, -(-video.frames // CLIP) + 1).round().astype(int)
@@ -68,7 +69,7 @@ def normal_clips(dataset: Dataset) -> list[Clip]:
             Clip(f"normal/{video.name}@{start}", video, int(start), int(stop))
             for start, stop in itertools.pairwise(ends)
         ]
-    return [found[i] for i in spread(len(found), NORMAL_FRAMES // CLIP)]
+    return [found[i] for i in spread(len(found), max(NORMAL_FRAMES, tested) // CLIP)]
 
 
 def score_clips(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evaluation import local
-from evaluation.clips import CLIP, Clip, normal_clips, whole
+from evaluation.clips import CLIP, NORMAL_FRAMES, Clip, normal_clips, whole
 from evaluation.run import Run
 from evaluation.scores import RunScores, is_saved, open_scores, save_video
 from pipeline.reader import Dataset
@@ -91,11 +91,14 @@ def add_local(run: Run, progress: Callable[[str], object] = print) -> None:
 def normal_levels(run: Run, scores: RunScores, form: Form) -> Levels:
     """Return the level of each indicator at each place on normal training frames."""
     parts: dict[tuple[str, int, str], list[np.ndarray]] = {}
-    for clip in normal_clips(run.dataset):
+    clips = normal_clips(run.dataset)
+    # What lasts changes slowly, so of many frames some are enough, and memory is bounded.
+    step = max(1, sum(clip.stop - clip.start for clip in clips) // NORMAL_FRAMES)
+    for clip in clips:
         for found in lasting_maps(clip_maps(run, scores, clip), form):
             for (name, size), values in found.items():
                 for scene in {clip.video.scene, ""}:
-                    parts.setdefault((name, size, scene), []).append(values)
+                    parts.setdefault((name, size, scene), []).append(values[::step])
     levels = Levels()
     for key in sorted(parts, key=lambda key: key[2]):  # all scenes first: their floor counts
         normal = np.concatenate(parts[key])

@@ -180,6 +180,9 @@ def test_normal_clips_are_bounded_and_even():
     assert {clip.stop - clip.start for clip in clips} == {100}
     assert "train/00" not in {clip.video.name for clip in clips}
     assert len({clip.name for clip in clips}) == 32
+    tests = tuple(VideoInfo(f"test/{n}", "test", 300, "", True, False, None) for n in range(20))
+    more = dataclasses.replace(dataset, videos=(*videos, *tests))
+    assert len(normal_clips(more)) == 6000 // 128
 
 
 @pytest.fixture(scope="module")
