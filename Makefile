@@ -36,7 +36,7 @@ NETWORKS   += $(if $(filter unified,$(METHOD)),discriminator)
 .PHONY: help setup demo test lint docs bench torture audit slurm.script new clean FORCE
 
 help: ## this list
-	@grep -hE '^[a-zA-Z_.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
+	@grep -hE '^[a-zA-Z0-9_.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
 	@echo
 	@echo "  for each of: $(MANIFESTS)"
 	@echo "  NAME                     everything: shards, training, scores, report"

@@ -6,8 +6,10 @@ SEEDS      ?= 0 1 2
 PEER_SEEDS ?= 0
 METHODS    ?= baseline patch skip-frame steal memae unified
 TRAIN      ?= $(or $(filter ubnormal,$(DATASETS)),$(firstword $(DATASETS)))
-# The paper's preset has 256 px already, the others 128.
-VARIANTS   ?= $(filter-out $(if $(filter paper,$(PRESET)),px-256,px-128),$(KNOWN))
+# The paper's preset has 256 px already, the others 128; the demo's shards have no more.
+VARIANTS   ?= $(filter-out $(or $(SIZE_$(PRESET)),px-128),$(KNOWN))
+SIZE_paper := px-256
+SIZE_demo  := px-128 px-256
 PROTOCOLS  ?=
 TABLES     ?= $(RUNS)/tables
 

@@ -177,3 +177,9 @@ def test_a_variant_must_be_known(place):
                           text=True, check=False)  # fmt: skip
     assert done.returncode == 2
     assert "VARIANT=pink: is none of color " in done.stderr
+
+
+def test_help_lists_the_tables():
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in ("table1", "table3", "table4", "ablation", "figures"):
+        assert f"\n  {name} " in said.stdout
