@@ -49,7 +49,7 @@ def main() -> int | None:
     """Parse the command line and run the chosen command."""
     from jsonargparse import auto_cli, set_parsing_settings
 
-    from evaluation import commands
+    from evaluation import commands, commands_over_runs
     from pipeline.commandline import Parser
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -59,8 +59,8 @@ def main() -> int | None:
             "fuse": commands.fuse,
             "report": commands.report,
             "local": commands.local,
-            "tables": commands.tables,
-            "compare": commands.compare,
+            "tables": commands_over_runs.tables,
+            "compare": commands_over_runs.compare,
             "epochs": commands.epochs,
             "detect": commands.detect,
         },
