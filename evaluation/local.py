@@ -174,10 +174,15 @@ def level(normal: np.ndarray, floor: float = 0.0) -> np.ndarray:
     Raises
     ------
     DataError
-        If nothing is above 0 anywhere.
+        If nothing is above 0 anywhere, or a value is not finite.
     """
     from scipy.ndimage import gaussian_filter, maximum_filter
 
+    if not np.isfinite(normal).all():
+        raise DataError(
+            "local: an error of a normal training frame is not finite: the network diverged; train "
+            "it again with a smaller learning rate"
+        )
     reach = max(1, round(SPREAD * normal.shape[1]))
     high = np.quantile(normal, QUANTILE, axis=0)
     high = gaussian_filter(maximum_filter(high, 2 * reach + 1), reach, mode="nearest")

@@ -22,6 +22,7 @@ from evaluation import local
 from evaluation.clips import CLIP, NORMAL_FRAMES, Clip, normal_clips, whole
 from evaluation.run import Run
 from evaluation.scores import RunScores, is_saved, open_scores, save_video
+from pipeline.errors import DataError
 from pipeline.reader import Dataset
 
 ERRORS = ("spatial", "temporal")
@@ -114,6 +115,10 @@ def normal_levels(run: Run, scores: RunScores, form: Form) -> Levels:
 def read_velocity(dataset: Dataset, clip: Clip) -> np.ndarray:
     """Return the flow (n, 64, 64, 2) of frames in cells a frame; a video's last is repeated."""
     array = dataset.arrays("flow", clip.video.name)["flow"]
+    if not len(array):
+        raise DataError(
+            f"{clip.video.name}: has one frame, so no flow; leave the video out of the manifest"
+        )
     parts = [
         local.cells(array[start : min(start + CLIP, clip.stop, len(array))], local.CELLS)
         for start in range(clip.start, min(clip.stop, len(array)), CLIP)

@@ -126,6 +126,8 @@ def test_the_level_is_what_normal_frames_reach_near_by():
     assert local.level(normal, floor=3).min() == 3
     with pytest.raises(DataError, match="nothing ever moves"):
         local.level(np.zeros((4, 8, 8), np.float32))
+    with pytest.raises(DataError, match="diverged"):
+        local.level(np.full((4, 8, 8), np.nan, np.float32))
 
 
 @given(
