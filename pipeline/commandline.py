@@ -45,7 +45,11 @@ class Parser(ArgumentParser):
     ) -> Any:
         """Add a function's parameters as options, and its docstring as the description."""
         self.description = description(function)
-        return super().add_function_arguments(function, *args, **options)
+        added = super().add_function_arguments(function, *args, **options)
+        for action in self._actions:
+            if getattr(action, "_typehint", None) is bool:  # --delete means --delete true
+                action.nargs, action.const = "?", True
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:  # type: ignore[override]
         """Say in a line what is wrong and where help is, and exit as for any wrong setting."""
@@ -54,6 +58,8 @@ class Parser(ArgumentParser):
             names, command = self._as_typed(found[1].split(", "))
             message = f"still to be given: {', '.join(names)}"
             program = f"{program} {command}".rstrip()
+        elif found := re.search(r"Expected a <class '(?:tuple|list)'>. Got value: (\S+)", message):
+            message = f'{message.partition(":")[0]}: a list is written "[{found[1]}]"'
         elif found := re.match(r"unrecognized arguments: (-\S+)", message):
             near = difflib.get_close_matches(
                 found[1].partition("=")[0], self._option_string_actions

@@ -174,7 +174,7 @@ def verify(
 ) -> int:
     """Read every byte of every shard and compare it with its record.
 
-    Exit status 3 if one differs. --repair true removes those and, with --source.manifest and
+    Exit status 3 if one differs. --repair removes those and, with --source.manifest and
     --source.data, computes them again.
 
     Args:
@@ -229,7 +229,7 @@ def gc(
     """List, or remove, what nothing needs.
 
     Files of interrupted writes; with --runs also shards that no run below that folder names.
-    Nothing is removed without --delete true.
+    Nothing is removed without --delete.
 
     Args:
         cache: The cache to look through.

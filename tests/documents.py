@@ -50,7 +50,7 @@ def shell(command: str, folder: Path, status: int = 0) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == status, f"{command}\n{done.stdout[-4000:]}"

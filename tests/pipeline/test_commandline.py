@@ -31,9 +31,9 @@ def letter(to: str, text: str, ink: Ink = Ink()) -> tuple:
     return to, text, ink
 
 
-def post(letters: list[str]) -> list:
+def post(letters: tuple[str, ...], fast: bool = False) -> tuple:
     """Send letters."""
-    return letters
+    return letters, fast
 
 
 def call(*arguments, as_positional=False):
@@ -99,6 +99,21 @@ def test_an_unknown_option_is_never_taken_for_another(capsys):
     assert first.endswith("did you mean --ink.colour?")
     assert second == "program letter --help explains every option"
     assert "unrecognized" in error_of(capsys, *given, "--ink.col", "red")[0]
+
+
+def test_a_switch_needs_no_value(capsys):
+    given = ("post", "--letters", "[a, b]")
+    assert call(*given) == (("a", "b"), False)
+    assert call(*given, "--fast") == (("a", "b"), True)
+    assert call(*given, "--fast", "false") == (("a", "b"), False)
+    assert call("post", "--fast", "--letters", "[a]") == (("a",), True)
+    assert "fast" in error_of(capsys, *given, "--fast", "perhaps")[0]
+
+
+def test_how_a_list_is_written_is_said(capsys):
+    first, second = error_of(capsys, "post", "--letters", "a")
+    assert first == 'error: Parser key "letters": a list is written "[a]"'
+    assert second == "program post --help explains every option"
 
 
 @pytest.mark.parametrize("module", ["pipeline", "training", "evaluation"])
