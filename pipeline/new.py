@@ -131,7 +131,8 @@ def new(
         raise ConfigurationError(f"{path}: is there already; choose another NAME or remove it")
     made = new_manifest(name, normal, test, labels)
     write_text(path, made.text)
-    print("\n".join([f"{path} written", *made.findings, "run next:", *made.commands]))
+    here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    print("\n".join([f"{here} written", *made.findings, "run next:", *made.commands]))
 
 
 def _quoted(path: Path) -> str:
