@@ -52,7 +52,7 @@ INDICATORS = ("spatial", "temporal", "discriminator")
 LOCAL = ("flow", *INDICATORS)
 """The indicators of the protocol ``local``: flow itself is one of them."""
 
-LOCAL_VERSION = 1
+LOCAL_VERSION = 2
 """Raised when the values of the protocol ``local`` change."""
 
 
