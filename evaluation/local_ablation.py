@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from evaluation import fusion, local, protocols
-from evaluation.clips import normal_clips, whole
+from evaluation.clips import Clip, normal_clips, whole
 from evaluation.local_scores import Form, clip_values, normal_levels
 from evaluation.protocols import Protocol, Range
 from evaluation.results import Fusing, Scored, measure, read_labels
@@ -70,12 +70,22 @@ def ablation(run: Run, progress: Callable[[str], object] = print) -> list[dict[s
             rows.append({"row": "scale from held-out videos alone", **cells(run, parts, [])})
             if all("flow_mover_local" in one.values for one in parts["heldout"]):
                 rows.append({"row": "η chosen on movers, not equal", **cells(run, parts, None)})
+            few = every_value(run, scores, form, [whole(video) for video in run.heldout_videos])
+            rows.append({"row": "level and scale from held-out videos", **cells(run, few, [])})
     return rows
 
 
-def every_value(run: Run, scores: RunScores, form: Form) -> dict[str, list[VideoScores]]:
-    """Return the values of test, held-out and normal videos under a form, none of it saved."""
-    levels = normal_levels(run, scores, form)
+def every_value(
+    run: Run, scores: RunScores, form: Form, normal: Sequence[Clip] | None = None
+) -> dict[str, list[VideoScores]]:
+    """Return the values of test, held-out and normal videos under a form, none of it saved.
+
+    Parameters
+    ----------
+    normal
+        What sets the level, if not clips of the training videos.
+    """
+    levels = normal_levels(run, scores, form, normal)
     groups = {
         "test": [whole(video) for video in run.test_videos],
         "heldout": [whole(video) for video in run.heldout_videos],

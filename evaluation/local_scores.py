@@ -13,7 +13,7 @@ errors on trained ones from errors on others, and a few held-out videos do not s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,10 +89,12 @@ def add_local(run: Run, progress: Callable[[str], object] = print) -> None:
         save_video(folder, clip.name, clip_values(run, scores, clip, levels, form), mark)
 
 
-def normal_levels(run: Run, scores: RunScores, form: Form) -> Levels:
-    """Return the level of each indicator at each place on normal training frames."""
+def normal_levels(
+    run: Run, scores: RunScores, form: Form, clips: Sequence[Clip] | None = None
+) -> Levels:
+    """Return the level of each indicator at each place on normal training frames, or others."""
     parts: dict[tuple[str, int, str], list[np.ndarray]] = {}
-    clips = normal_clips(run.dataset)
+    clips = normal_clips(run.dataset) if clips is None else clips
     # What lasts changes slowly, so of many frames some are enough, and memory is bounded.
     step = max(1, sum(clip.stop - clip.start for clip in clips) // NORMAL_FRAMES)
     for clip in clips:

@@ -25,6 +25,7 @@ def test_the_first_row_is_that_of_the_table_and_each_other_leaves_something_out(
     assert [row["row"] for row in rows] == [
         "all parts",
         "scale from held-out videos alone",
+        "level and scale from held-out videos",
         FORMS[1][0],
     ]
     content = evaluate(run, Fusing(protocols=(LOCAL,), samples=0, pseudo="own"))
