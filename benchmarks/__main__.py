@@ -27,7 +27,8 @@ def topics() -> list[str]:
     return [
         name
         for name in sorted(names)
-        if "def rows(" in Path(benchmarks.__path__[0], f"{name}.py").read_text(encoding="utf-8")
+        if not name.startswith("_")
+        and "\ndef rows(" in Path(benchmarks.__path__[0], f"{name}.py").read_text(encoding="utf-8")
     ]
 
 
