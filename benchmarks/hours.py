@@ -75,9 +75,8 @@ def main() -> None:
     print("|---|---|")
     for name, (cost, _) in costs.items():
         print(f"| {name} | {1e3 * cost:.2f} |")
-    print(
-        f"\n| data set | {' | '.join(f'shards, {n} core{'s' * (n > 1)}' for n in CORES)} | ", end=""
-    )
+    shards = " | ".join(f"shards, {n} core{'s' * (n > 1)}" for n in CORES)
+    print(f"\n| data set | {shards} | ", end="")
     print("one network, 25 epochs, 2 cores | scores, 2 cores |")
     print("|---|" + "---|" * (len(CORES) + 2))
     for data in DATA_SETS:
