@@ -25,7 +25,7 @@ from pipeline.shares import Share
 from pipeline.work import Settings, Summary, missing_shards
 
 VIDEOS, FRAMES, SHARD_FRAMES = 10_000, 51_200, 512
-WAVES = 2
+WAVES = 5
 
 
 def rows() -> list[Row]:

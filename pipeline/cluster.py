@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import warnings
@@ -118,7 +119,11 @@ def connect(settings: Cluster) -> Iterator[Any]:
         keeper = asyncio.run_coroutine_threadsafe(_keep_workers(cluster), cluster.loop.asyncio_loop)
         try:
             with Client(cluster) as client:
-                yield client
+                try:
+                    yield client
+                finally:
+                    # Of an interrupted run the scheduler would report every task to nobody.
+                    logging.getLogger("distributed.scheduler").setLevel(logging.CRITICAL + 1)
         finally:
             keeper.cancel()
             _close(cluster)

@@ -25,8 +25,9 @@ class Settings:
     """How often a shard is tried again when the machine, not the data, failed."""
     timeout: float = 3600.0
     """Seconds that one shard may take before its worker is replaced; 0 for no limit."""
-    wave: int = 5_000
-    """Tasks under way at once; what is beyond waits outside the scheduler's memory."""
+    wave: int = 1_000
+    """Tasks under way at once; what is beyond waits outside the scheduler. Several a worker are
+    enough; taking back thousands of them would make an interrupted run end late."""
     patience: float = 60.0
     """Seconds to wait for an input shard that is done, but that a network file system does not
     show on this machine yet."""
