@@ -8,7 +8,9 @@ from typing import Literal
 from evaluation.indicators import Scoring
 from evaluation.overlay import Codec
 from evaluation.page import Page
+from evaluation.protocols import Streamed
 from evaluation.results import Fusing
+from evaluation.scores import Indicator
 from evaluation.threshold import Alarm
 
 
@@ -123,6 +125,9 @@ def detect(
     videos: list[str],
     out: Path,
     alarm: Alarm = Alarm(),  # noqa: B008
+    protocol: Streamed = "local",
+    indicators: list[Indicator] | None = None,
+    scene: str = "",
     batch: int = 8,
     fps: float | None = None,
     every: int = 1,
@@ -147,6 +152,13 @@ def detect(
         videos: Files, folders, camera numbers or addresses.
         out: Folder for the results, one folder a video in it.
         alarm: The false alarms an hour that are acceptable, and what an event is.
+        protocol: local judges a frame by its most unusual place, on a scale of false alarms (3:
+            one normal frame in a thousand); dense by its mean error (1: the most unusual
+            held-out frame).
+        indicators: For local, what is fused: of flow, spatial, temporal and discriminator; by
+            default flow and temporal (A^t). [flow] alone needs no network and is the fastest.
+        scene: For local and a run on several cameras, the one that the videos are of; by default
+            what is normal for all of them counts.
         batch: Frames computed together, for files; a camera's are scored one by one.
         fps: Frames a second, where a file or camera does not say.
         every: Score every n-th frame alone. A stream is to have about the frame rate of the
@@ -174,6 +186,9 @@ def detect(
     detector = Detector(
         run,
         alarm,
+        protocol=protocol,
+        indicators=indicators,
+        scene=scene,
         batch=1 if any(cameras) else batch,
         scoring=scoring,
         features_model=features_model,

@@ -2,7 +2,7 @@
 
 ::
 
-    OUT/gate-cam/scores.csv, scores.json   frame, seconds, w1, w2, w3, agg
+    OUT/gate-cam/scores.csv, scores.json   frame, seconds, w1, w2, w3, flow, agg
                  events.csv, events.json
                  overlay.mp4
     OUT/report.html
@@ -32,7 +32,8 @@ from evaluation.threshold import Event, find_events
 from pipeline.atomic import replacing, write_json, write_text
 from pipeline.errors import ConfigurationError
 
-COLUMNS = ("w1", "w2", "w3", "agg")
+COLUMNS = ("w1", "w2", "w3", "flow", "agg")
+SHOWN = (*INDICATORS, "flow")
 
 
 @dataclass
@@ -181,7 +182,7 @@ def frame_rate(source: Source, times: Sequence[float]) -> float:
 
 
 def _row(score: FrameScore, seconds: float) -> list[str]:
-    values = [score.omegas.get(name) for name in INDICATORS]
+    values = [score.omegas.get(name) for name in SHOWN]
     numbers = ["" if value is None else f"{value:.6g}" for value in [*values, score.total]]
     return [str(score.frame), f"{seconds:.3f}", *numbers]
 
@@ -195,6 +196,7 @@ def write_events(detector: Detector, found: Found, out: Path) -> None:
         "fps": fps,
         "frames": found.frames,
         "dropped": found.source.dropped,
+        "protocol": detector.protocol,
         "eta": detector.eta,
         "threshold": asdict(detector.threshold),
         "alarm": asdict(detector.alarm),
@@ -208,7 +210,7 @@ def write_events(detector: Detector, found: Found, out: Path) -> None:
         start = json.dumps(head, indent=1)
         file.write(start[:-2] + ',\n "scores": [\n')
         for frame, total in enumerate(seen.total):
-            values = [seen.omegas[n][frame] if n in seen.omegas else None for n in INDICATORS]
+            values = [seen.omegas[n][frame] if n in seen.omegas else None for n in SHOWN]
             entry = dict(zip(COLUMNS, [*values, total], strict=True))
             line = {"frame": frame, "seconds": round(seen.times[frame], 4), **entry}
             file.write(("  " if frame == 0 else ",\n  ") + json.dumps(line, allow_nan=False))

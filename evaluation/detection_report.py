@@ -25,6 +25,7 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
     hours = sum(one.frames / one.fps for one in found) / 3600
     content = {
         "run": detector.run.name,
+        "protocol": detector.protocol,
         "eta": detector.eta,
         "threshold": asdict(detector.threshold),
         "alarm": asdict(detector.alarm),
@@ -47,9 +48,8 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
         notes=[f"Threshold: {detector.threshold.note}."],
         timelines=[_timeline(one, detector) for one in found],
         timeline_text=(
-            "1 is the most unusual frame of the held-out normal videos; the dashed line is the "
-            "threshold, marks at the bottom are events. Point at a line, or move the slider, to "
-            "see the frame and its heat map."
+            f"{detector.scale.unit}; the dashed line is the threshold, marks at the bottom are "
+            "events. Point at a line, or move the slider, to see the frame and its heat map."
         ),
         events=[
             (one.source.name, number, [_spoken(event, one.fps) for event in one.events])
@@ -57,6 +57,7 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
         ],
         facts=[
             ("Run", detector.run.name),
+            ("Protocol", detector.protocol),
             ("η", ", ".join(f"{OMEGA[n]} {w:.2f}" for n, w in detector.eta.items())),
             ("Delay", f"at most {detector.delay} frames"),
         ],

@@ -7,30 +7,30 @@
 ...         print(score.frame, score.total, score.total > detector.threshold.value)
 >>> rest = detector.finish()                                             # doctest: +SKIP
 
-Scores are those of the protocol ``dense`` on the scale of held-out normal videos, which knows
-nothing of the stream's future: 1 is the most unusual of those frames. The score of a frame is
-there 9 frames later (8 that complete its window, one that its last flow leads to), and with
-``batch`` above 1 up to ``batch - 1`` more.
+Scores are those of a protocol on the scale of normal training videos, which knows nothing of
+the stream's future but a few frames. With ``local`` (the default, docs/local.md) a frame is
+judged by its most unusual place: 3 is reached by one normal frame in a thousand. Its score is
+there 17 frames later: 8 that complete the window of A^t, one that its last flow leads to, and
+8 over which what moves is followed; 9 with the flow alone. With ``dense`` a frame is judged by
+its mean error: 1 is the most unusual held-out normal frame, and the score is there 9 frames
+later. ``batch`` above 1 adds up to ``batch - 1``.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from evaluation import protocols
-from evaluation.auc_table import heldout_fused
 from evaluation.fusion import fuse
-from evaluation.indicators import Scoring, Trained, load_networks, probabilities
-from evaluation.pictures import combined
-from evaluation.run import Run, open_run, read_metrics
-from evaluation.scores import INDICATORS, open_scores
-from evaluation.stream import DELAY, ErrorStream, MeanStream
+from evaluation.indicators import Scoring, load_networks
+from evaluation.protocols import Streamed
+from evaluation.raw_stream import Raw, RawStream
+from evaluation.run import Run, open_run
+from evaluation.scales import DenseScale, LocalScale, Scale, Scaled
+from evaluation.scores import Indicator
 from evaluation.threshold import Alarm, Threshold, choose_threshold
 from pipeline.errors import ConfigurationError
 from pipeline.live import Live
@@ -45,12 +45,13 @@ class FrameScore:
     frame
         Counted from 0.
     omegas
-        ``spatial``, ``temporal``, ``discriminator`` (ω1, ω2, ω3), those that were trained.
+        ``spatial``, ``temporal``, ``discriminator`` (ω1, ω2, ω3) and ``flow``, those that are
+        computed.
     total
         ω_agg.
     heat
-        (h, w) float32 error heat map, 0.5 where normal frames hardly ever are, 1 far beyond;
-        None without maps.
+        (h, w) float32 heat map, 0.5 where normal frames hardly ever are, 1 far beyond; None
+        without maps.
     """
 
     frame: int
@@ -66,9 +67,17 @@ class Detector:
     ----------
     run
         The method's folder; it must be scored (``python -m evaluation score``), since that
-        sets the scale, η and the threshold on held-out normal videos.
+        sets the scale, η and the threshold on normal videos.
     alarm
         The false alarms an hour that are acceptable.
+    protocol
+        ``local`` or ``dense``.
+    indicators
+        For ``local``: what is fused, with equal weights; by default the flow and, where it was
+        trained, A^t. ``("flow",)`` needs no network and is the fastest.
+    scene
+        For ``local`` and a run on several cameras: the one that the stream is of; "" takes the
+        level of all.
     batch
         Frames that are computed together; 1 has the shortest delay, 8 the highest rate.
     scoring
@@ -91,6 +100,9 @@ class Detector:
         run: str | Path | Run,
         alarm: Alarm | None = None,
         *,
+        protocol: Streamed = "local",
+        indicators: Sequence[Indicator] | None = None,
+        scene: str = "",
         batch: int = 1,
         scoring: Scoring | None = None,
         maps: bool = True,
@@ -101,47 +113,37 @@ class Detector:
         if batch < 1:
             raise ConfigurationError(f"batch: {batch} is below 1")
         self.batch = batch
+        self.protocol = protocol
         self.scoring = scoring or Scoring()
-        calibration = read_metrics(self.run.out)["detector"]
-        if calibration is None:
-            raise ConfigurationError(
-                f"{self.run.folder}: has no held-out normal videos, so there is no scale to score "
-                "a stream on; run the pipeline with --source.holdout above 0, train and score again"
-            )
-        self.eta: dict[str, float] = calibration["eta"]
-        self._limits = {name: tuple(pair) for name, pair in calibration["limits"].items()}
-        self._map_limits: dict[str, float] = calibration["map_limits"]
+        self.scale = self._scale(indicators, scene, maps)
+        self.eta = self.scale.eta
         self.alarm = alarm or Alarm()
-        self.threshold = self._threshold(calibration, fps)
-        self._maps = (self.scoring.maps or 64) if maps and self._map_limits else 0
-        self._networks = load_networks(self.run, self.scoring)
+        self.threshold = self._threshold(fps)
+        self._networks = load_networks(self.run, self.scoring, self.scale.indicators)
         self._live = Live(self.run.dataset, features_model)
         self.reset()
 
     @property
     def delay(self) -> int:
         """Frames after which a frame's score is there, at most."""
-        return DELAY + ("temporal" in self._networks) + self.batch - 1
+        return self._raw.delay + self.scale.delay + self.batch - 1
 
     @property
     def indicators(self) -> tuple[str, ...]:
         """The indicators that are computed."""
-        return tuple(name for name in INDICATORS if name in self._networks)
+        return self.scale.indicators
 
     def reset(self) -> None:
         """Forget the stream, for the next one."""
-        precision = self.scoring.precision
-        self._streams: dict[str, Any] = {
-            name: MeanStream()
-            if name == "discriminator"
-            else ErrorStream(trained.network, trained.measure, precision, self._maps)
-            for name, trained in self._networks.items()
-        }
+        self._raw = RawStream(
+            self._live,
+            self._networks,
+            flow=self.protocol == "local",
+            precision=self.scoring.precision,
+            maps=self.scale.cells,
+        )
+        self.scale.start()
         self._waiting: list[np.ndarray] = []
-        self._last_image: np.ndarray | None = None
-        self._last_flow: np.ndarray | None = None
-        self._known: dict[str, deque[float]] = {name: deque() for name in self._networks}
-        self._heat: dict[str, deque[np.ndarray]] = {name: deque() for name in self._map_limits}
         self._next = 0
 
     def push(self, image: np.ndarray) -> list[FrameScore]:
@@ -159,18 +161,12 @@ class Detector:
                 "uint8 RGB"
             )
         self._waiting.append(image)
-        if len(self._waiting) < self.batch:
-            return []
-        self._advance()
-        return self._ready()
+        return self._advance() if len(self._waiting) == self.batch else []
 
     def finish(self) -> list[FrameScore]:
         """Say that the stream has ended; return the scores of the frames that are left."""
-        if self._waiting:
-            self._advance()
-        if self._last_image is not None:
-            self._end()
-        scores = self._ready()
+        scores = self._advance() if self._waiting else []
+        scores += self._judge(self._raw.finish()) + self._count(self.scale.finish())
         self.reset()
         return scores
 
@@ -180,83 +176,38 @@ class Detector:
             yield from self.push(image)
         yield from self.finish()
 
-    def _advance(self) -> None:
-        """Compute what the waiting frames bring."""
-        images = self._live.frames(self._waiting)
-        self._waiting = []
-        if "spatial" in self._networks:
-            self._add("spatial", self._streams["spatial"].push(self._shown("spatial", images)))
-        if "discriminator" in self._networks:
-            features = self._live.features(images)
-            values = probabilities(features, self._networks["discriminator"].network)
-            self._known["discriminator"].extend(self._streams["discriminator"].push(values))
-        if "temporal" in self._networks:
-            joined = images
-            if self._last_image is not None:
-                joined = np.concatenate([self._last_image[None], images])
-            if len(joined) > 1:
-                flow = self._live.flow(joined).astype(np.float32)
-                self._last_flow = flow[-1:]
-                self._add("temporal", self._streams["temporal"].push(self._shown("temporal", flow)))
-        self._last_image = images[-1]
+    def _advance(self) -> list[FrameScore]:
+        """Take the frames that wait."""
+        images, self._waiting = self._waiting, []
+        return self._judge(self._raw.push(images))
 
-    def _end(self) -> None:
-        """Compute what the stream's end brings: last frames and the last flow repeated."""
-        if "spatial" in self._networks:
-            self._add("spatial", self._streams["spatial"].finish())
-        if "discriminator" in self._networks:
-            self._known["discriminator"].extend(self._streams["discriminator"].finish())
-        if "temporal" in self._networks:
-            if self._last_flow is None:
-                raise ConfigurationError("a stream of one frame has no flow; at least 2 are needed")
-            again = self._shown("temporal", self._last_flow)
-            self._add("temporal", self._streams["temporal"].push(again))
-            self._add("temporal", self._streams["temporal"].finish())
+    def _judge(self, known: list[Raw]) -> list[FrameScore]:
+        return [score for raw in known for score in self._count(self.scale.push(raw))]
 
-    def _shown(self, name: str, stored: np.ndarray) -> Any:
-        """Turn frames or flow into what a network sees, (n, 3, H, W)."""
-        import torch
-
-        from training.reading import area_resize, to_network
-
-        trained: Trained = self._networks[name]
-        small = np.ascontiguousarray(area_resize(stored, trained.settings["size"]))
-        display = trained.settings["display"]
-        clips = to_network(torch.from_numpy(small)[None], trained.flow_scale, display)
-        return clips[0].movedim(1, 0)
-
-    def _add(self, name: str, found: tuple[np.ndarray, np.ndarray | None]) -> None:
-        errors, maps = found
-        self._known[name].extend(errors)
-        if maps is not None and name in self._heat:
-            self._heat[name].extend(maps)
-
-    def _ready(self) -> list[FrameScore]:
-        """Return the frames of which every indicator is known."""
+    def _count(self, scaled: list[Scaled]) -> list[FrameScore]:
+        """Fuse and number the next frames."""
         scores = []
-        for _ in range(min(len(values) for values in self._known.values())):
-            omegas = {
-                name: self._omega(name, float(self._known[name].popleft()))
-                for name in self.indicators
-            }
-            parts = {name: part.popleft() for name, part in self._heat.items() if part}
-            heat = combined(parts, self._map_limits) if self._maps and parts else None
-            total = float(fuse({k: np.array(v) for k, v in omegas.items()}, self.eta))
-            scores.append(FrameScore(self._next, omegas, total, heat))
+        for one in scaled:
+            parts = {name: np.array(value) for name, value in one.omegas.items()}
+            total = float(fuse(parts, self.eta))
+            scores.append(FrameScore(self._next, one.omegas, total, one.heat))
             self._next += 1
         return scores
 
-    def _omega(self, name: str, value: float) -> float:
-        if name == "discriminator":
-            return value
-        raw = np.array(value)
-        if name == "spatial" and self._networks[name].measure == "frame":
-            raw = -protocols.psnr(raw)
-        return float(protocols.scale(raw, self._limits[name]))
+    def _scale(self, indicators: Sequence[str] | None, scene: str, maps: bool) -> Scale:
+        if self.protocol == "local":
+            return LocalScale(self.run, indicators, scene, maps)
+        if self.protocol != "dense":
+            raise ConfigurationError(f"protocol: {self.protocol!r} is neither local nor dense")
+        if indicators is not None or scene:
+            raise ConfigurationError(
+                "indicators and scene: are of the protocol local; dense fuses all that were "
+                "trained, by the η that was chosen on held-out videos"
+            )
+        return DenseScale(self.run, (self.scoring.maps or 64) if maps else 0)
 
-    def _threshold(self, calibration: dict[str, Any], fps: float | None) -> Threshold:
-        videos = self.run.heldout_videos
-        rates = {video.fps for video in videos if video.fps}
+    def _threshold(self, fps: float | None) -> Threshold:
+        rates = {video.fps for video in self.run.heldout_videos if video.fps}
         rate = fps or (min(rates) if rates else None)
         if rate is None and self.alarm.threshold is None:
             raise ConfigurationError(
@@ -264,5 +215,4 @@ class Detector:
                 "there is no false alarm rate; give --fps (or fps in the manifest), or "
                 "--alarm.threshold"
             )
-        normal = heldout_fused(open_scores(self.run.out / "scores"), calibration)
-        return choose_threshold(normal, rate or 25.0, self.alarm)
+        return choose_threshold(self.scale.normal(), rate or 25.0, self.alarm)

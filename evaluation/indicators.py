@@ -146,13 +146,18 @@ def make_provenance(run: Run, settings: Scoring) -> dict[str, Any]:
     }
 
 
-def load_networks(run: Run, settings: Scoring) -> dict[str, Trained]:
-    """Load the run's networks onto the device."""
+def load_networks(
+    run: Run, settings: Scoring, wanted: tuple[str, ...] = tuple(STAGES)
+) -> dict[str, Trained]:
+    """Load the run's networks, those that are wanted, onto the device."""
+    networks: dict[str, Trained] = {}
+    names = [name for name in run.networks if name in wanted]
+    if not names:
+        return networks
     from training.checkpoint import load_trained
 
     device = choose_device(settings.device)
-    networks = {}
-    for name in run.networks:
+    for name in names:
         network, recipe = load_trained(run.folder / name)
         if recipe["kind"] != name:
             raise DataError(

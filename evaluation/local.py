@@ -94,15 +94,27 @@ def follow(maps: np.ndarray, reach: int = REACH) -> tuple[np.ndarray, np.ndarray
     """
     before, after = np.empty_like(maps), np.empty_like(maps)
     for t in range(len(maps)):
-        before[t], after[t] = _along(maps, t, -1, reach), _along(maps, t, 1, reach)
+        before[t], after[t] = along(maps, t, -1, reach), along(maps, t, 1, reach)
     return before, after
 
 
-def _along(maps: np.ndarray, start: int, step: int, reach: int) -> np.ndarray:
-    """Mean along one way, (h, w, C), as far as it lies in the video and in the picture."""
+def along(
+    maps: np.ndarray | Sequence[np.ndarray], start: int, step: int, reach: int = REACH
+) -> np.ndarray:
+    """Return the mean along one way, (h, w, C), as far as it lies in the video and the picture.
+
+    Parameters
+    ----------
+    maps
+        As for :func:`follow`.
+    start
+        The frame that the way begins at.
+    step
+        1 for the way ahead, -1 for the way back.
+    """
     import cv2
 
-    height, width = maps.shape[1:3]
+    height, width = maps[start].shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     inside = np.ones((height, width), bool)
     here = maps[start]

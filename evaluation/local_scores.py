@@ -4,6 +4,7 @@
 
     scores/local/test/01.npz    a video's values, made again when its scores are
     scores/local/normal/...     the same of clips of normal training videos
+    scores/local/levels/...     what normal frames reach at each place, for streams
 
 What is normal at a place, scene by scene, is taken from clips of the normal training videos
 (:mod:`evaluation.clips`), the scale of false alarms from those and the held-out videos. Training
@@ -13,6 +14,7 @@ errors on trained ones from errors on others, and a few held-out videos do not s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,11 +23,21 @@ import numpy as np
 from evaluation import local
 from evaluation.clips import CLIP, NORMAL_FRAMES, Clip, normal_clips, whole
 from evaluation.run import Run
-from evaluation.scores import RunScores, is_saved, open_scores, save_video
-from pipeline.errors import DataError
+from evaluation.scores import (
+    RunScores,
+    file_name,
+    is_saved,
+    open_arrays,
+    open_scores,
+    save_video,
+)
+from pipeline.errors import ConfigurationError, DataError
 from pipeline.reader import Dataset
 
 ERRORS = ("spatial", "temporal")
+
+LEVELS = "levels/normal"
+"""Where the levels of a run are saved, as if they were a video's scores."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,34 @@ class Levels:
         """Return the level of an indicator; that of all scenes where one has no normal video."""
         return self.maps.get((name, size, scene), self.maps[name, size, ""])
 
+    @property
+    def scenes(self) -> set[str]:
+        """The scenes that have levels of their own."""
+        return {scene for _, _, scene in self.maps} - {""}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return them as plain arrays, to be saved."""
+        keys = [json.dumps(key) for key in self.maps]
+        return {"keys": np.array(keys), "levels": np.stack(list(self.maps.values()))}
+
+
+def read_levels(scores: RunScores) -> Levels:
+    """Return the levels that a run was scored with.
+
+    Raises
+    ------
+    ConfigurationError
+        If there are none of these scores.
+    """
+    if not is_saved(scores.local, LEVELS, scores.local_mark):
+        raise ConfigurationError(
+            f"{scores.folder}: has no levels of the protocol local; run `python -m evaluation "
+            f"score --run {scores.folder.parent}` with shards of flow and scoring.maps above 0"
+        )
+    with open_arrays(scores.local / file_name(LEVELS)) as archive:
+        keys = [tuple(json.loads(str(key))) for key in archive["keys"]]
+        return Levels(dict(zip(keys, archive["levels"], strict=True)))
+
 
 def add_local(run: Run, progress: Callable[[str], object] = print) -> None:
     """Compute and save the values of the protocol ``local`` for each scored video.
@@ -80,11 +120,12 @@ def add_local(run: Run, progress: Callable[[str], object] = print) -> None:
         return
     wanted = [*normal, *map(whole, scores.videos.values())]
     missing = [clip for clip in wanted if not is_saved(folder, clip.name, mark)]
-    if not missing:
+    if not missing and is_saved(folder, LEVELS, mark):
         return
     progress(f"local: the level of normal frames, then {len(missing)} videos and clips")
     form = Form()
     levels = normal_levels(run, scores, form)
+    save_video(folder, LEVELS, levels.arrays(), mark)
     for clip in missing:
         save_video(folder, clip.name, clip_values(run, scores, clip, levels, form), mark)
 
@@ -159,26 +200,61 @@ def lasting_maps(
     maps: Mapping[str, np.ndarray], form: Form
 ) -> Iterator[dict[tuple[str, int], np.ndarray]]:
     """Yield, clip by clip, what lasts: (indicator, window in cells) to (n, 64, 64) float32."""
-    names = list(maps)
-    way = maps["flow"] if form.along else np.zeros_like(maps["flow"])
-    stack = np.concatenate([way, *(maps[name] for name in names)], axis=-1)
+    stack = stacked(maps if form.along else {"flow": np.zeros_like(maps["flow"])}, maps)
     for start in range(0, len(stack), CLIP):
         first, last = max(start - form.reach, 0), start + CLIP + form.reach
         kept = slice(start - first, start - first + CLIP)
         ways = local.follow(stack[first:last], form.reach)
         before, after = (part[kept, ..., 2:] for part in ways)
-        if not form.both:
-            before = after = (before + after) / 2
-        found: dict[tuple[str, int], np.ndarray] = {}
-        for name, channels in _channels(maps):
-            for share in form.windows:
-                size = local.window(share, local.CELLS)
-                found[name, size] = local.lasting(
-                    np.ascontiguousarray(before[..., channels]),
-                    np.ascontiguousarray(after[..., channels]),
-                    size,
-                )
-        yield found
+        yield lasting_parts(maps, before, after, form)
+
+
+def stacked(way: Mapping[str, np.ndarray], maps: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Join the way and all maps, (..., C), as :func:`evaluation.local.follow` takes them.
+
+    C is at least 5: up to 4 channels OpenCV interpolates by other code, which rounds otherwise,
+    and what the flow says must not depend on what is computed beside it.
+    """
+    parts = [way["flow"], *maps.values()]
+    if sum(part.shape[-1] for part in parts) < 5:
+        parts.append(np.zeros_like(parts[0][..., :1]))
+    return np.concatenate(parts, axis=-1)
+
+
+def lasting_parts(
+    maps: Mapping[str, np.ndarray], before: np.ndarray, after: np.ndarray, form: Form
+) -> dict[tuple[str, int], np.ndarray]:
+    """Return what lasts, (indicator, window in cells) to (n, 64, 64) float32.
+
+    Parameters
+    ----------
+    maps
+        Indicator to maps; their last axes are joined in those that follow.
+    before, after
+        (n, 64, 64, C) float32, as :func:`evaluation.local.follow` returns, without the way.
+    """
+    if not form.both:
+        before = after = (before + after) / 2
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for name, channels in _channels(maps):
+        for share in form.windows:
+            size = local.window(share, local.CELLS)
+            found[name, size] = local.lasting(
+                np.ascontiguousarray(before[..., channels]),
+                np.ascontiguousarray(after[..., channels]),
+                size,
+            )
+    return found
+
+
+def beyond(
+    found: Mapping[tuple[str, int], np.ndarray], levels: Levels, scene: str
+) -> dict[str, np.ndarray]:
+    """Return how far places go beyond their level: indicator to (windows, n, 64, 64) float32."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for (name, size), values in found.items():
+        parts.setdefault(name, []).append(values / levels.of(name, size, scene))
+    return {name: np.stack(each) for name, each in parts.items()}
 
 
 def clip_values(
@@ -192,13 +268,8 @@ def clip_values(
             continue
         parts: dict[str, list[np.ndarray]] = {}
         for found in lasting_maps(clip_maps(run, scores, clip, suffix), form):
-            for indicator in dict.fromkeys(name for name, _ in found):
-                highest = [
-                    (values / levels.of(indicator, size, clip.video.scene)).max((1, 2))
-                    for (name, size), values in found.items()
-                    if name == indicator
-                ]
-                parts.setdefault(indicator, []).append(np.stack(highest, axis=1))
+            for indicator, ratios in beyond(found, levels, clip.video.scene).items():
+                parts.setdefault(indicator, []).append(ratios.max((2, 3)).T)
         for indicator, pieces in parts.items():
             result[f"{indicator}{suffix}_local"] = np.concatenate(pieces).astype(np.float64)
     return result

@@ -8,8 +8,8 @@ straight line, reflected at the borders, one to two times as fast as the fastest
 move there. All three indicators see the very same anomaly: new pixels in the frames, their
 flow by TV-L1, their features.
 
-**Choice**; METHOD 8 asks for held-out normal videos "and their own pseudo-anomalies", which is
-the setting ``fusing.pseudo: own``.
+**Choice** (docs/method.md, 8). The other is held-out normal videos and the pseudo-anomalies of the
+training, the setting ``fusing.pseudo: own``.
 """
 
 from __future__ import annotations

@@ -45,6 +45,9 @@ POSITION = 8
 """Place of the scored frame in its window, counted from 0."""
 
 Name = Literal["lntra", "dense", "local"]
+Streamed = Literal["local", "dense"]
+"""The protocols that a stream can be scored by."""
+
 Normalise = Literal["video", "dataset", "heldout", "none"]
 
 Range = tuple[float, float] | Calibration

@@ -1,4 +1,4 @@
-"""Published micro AUC in % (METHOD 2 and 9), to be set beside what is measured here."""
+"""Published micro AUC in % (docs/method.md, 2 and 9), beside which measured ones are set."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ PUBLISHED: dict[str, dict[str, float]] = {
     "the paper w/o D": {"ped2": 93.52, "avenue": 86.51, "shanghaitech": 71.76, "ubnormal": 57.53},
     "the paper w/ D": {"ped2": 93.53, "avenue": 86.61, "shanghaitech": 71.65, "ubnormal": 57.98},
 }
-"""By method (METHOD 9); UBnormal's are of its validation videos."""
+"""By method (docs/method.md, 9); UBnormal's are of its validation videos."""
 
 TRANSFER: dict[str, dict[str, float]] = {
     "Patch": {"ped2": 78.80, "avenue": 43.94, "shanghaitech": 61.57},
     "Skip-frame": {"ped2": 85.21, "avenue": 83.82, "shanghaitech": 70.52},
     "the paper w/ D": {"ped2": 85.37, "avenue": 83.50, "shanghaitech": 70.07},
 }
-"""Of networks trained on UBnormal (METHOD 9)."""
+"""Of networks trained on UBnormal (docs/method.md, 9)."""
 
 MASKS = {
     "random": {"ped2": 91.18, "avenue": 83.13},
     "segmentation": {"ped2": 92.71, "avenue": 84.51},
 }
-"""Of A^s alone, by the masks of its pseudo-anomalies (METHOD 2, Table 4)."""
+"""Of A^s alone, by the masks of its pseudo-anomalies (docs/method.md, 2)."""

@@ -36,7 +36,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -51,6 +51,8 @@ INDICATORS = ("spatial", "temporal", "discriminator")
 
 LOCAL = ("flow", *INDICATORS)
 """The indicators of the protocol ``local``: flow itself is one of them."""
+
+Indicator = Literal["flow", "spatial", "temporal", "discriminator"]
 
 LOCAL_VERSION = 2
 """Raised when the values of the protocol ``local`` change."""

@@ -85,8 +85,8 @@ def images(run):
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-def test_a_stream_scores_what_the_whole_video_scores(run, images, batch):
-    detector = Detector(run, batch=batch, scoring=Scoring(maps=8))
+def test_a_stream_scores_what_the_whole_video_scores_by_dense(run, images, batch):
+    detector = Detector(run, protocol="dense", batch=batch, scoring=Scoring(maps=8))
     found = list(detector.scores(images))
     assert [one.frame for one in found] == list(range(24))
     protocol = Protocol(name="dense", normalise="heldout")
@@ -99,13 +99,58 @@ def test_a_stream_scores_what_the_whole_video_scores(run, images, batch):
     assert all(one.heat.shape == (8, 8) for one in found)
 
 
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize(
+    "indicators",
+    [None, ["flow"], ["spatial", "discriminator"], ["flow", "spatial", "temporal"]],
+)
+def test_a_stream_scores_what_the_whole_video_scores_by_local(run, images, batch, indicators):
+    detector = Detector(run, batch=batch, indicators=indicators)
+    assert set(detector.indicators) == set(indicators or ("flow", "temporal"))
+    found = list(detector.scores(images))
+    assert [one.frame for one in found] == list(range(24))
+    protocol = Protocol(name="local", normalise="heldout")
+    whole = apply(open_scores(run.out / "scores"), run.dataset, protocol)
+    for name in detector.indicators:
+        streamed = [one.omegas[name] for one in found]
+        # float16 maps: batches of other sizes round some of their cells to the next number.
+        np.testing.assert_allclose(streamed, whole.omegas[0][name], rtol=1e-2, atol=1e-2)
+    mean = np.mean([whole.omegas[0][name] for name in detector.indicators], axis=0)
+    np.testing.assert_allclose([one.total for one in found], mean, rtol=1e-2, atol=1e-2)
+    for one in found:
+        assert one.heat.shape == (64, 64) and one.heat.min() >= 0
+
+
+def test_heat_shows_how_far_a_place_goes_beyond_its_level(run, images):
+    scores = open_scores(run.out / "scores")
+    found = list(Detector(run, indicators=["flow"]).scores(images))
+    highest = scores.load("test/01").values["flow_local"]
+    for one, values in zip(found, highest, strict=True):
+        # The mean over windows has no place above the mean of their highest ones.
+        assert one.heat.max() <= values.mean() / 2 + 1e-3
+        assert one.heat.max() > 0
+    assert Detector(run, maps=False).scale.finish() == []
+    assert next(iter(Detector(run, maps=False).scores(images))).heat is None
+
+
 @pytest.mark.parametrize("batch", [1, 4])
-def test_the_delay_is_what_it_says(run, images, batch):
-    detector = Detector(run, batch=batch)
+@pytest.mark.parametrize(
+    ("options", "frames"),
+    [
+        ({"protocol": "dense"}, 9),
+        ({}, 17),
+        ({"indicators": ["flow"]}, 9),
+        ({"indicators": ["spatial", "flow"]}, 16),
+    ],
+)
+def test_the_delay_is_what_it_says(run, images, batch, options, frames):
+    detector = Detector(run, batch=batch, **options)
     late = [
         number - one.frame for number, image in enumerate(images) for one in detector.push(image)
     ]
-    assert max(late) <= detector.delay == 9 + batch - 1
+    assert detector.delay == frames + batch - 1
+    assert max(late) <= detector.delay
+    assert batch > 1 or set(late) == {frames}
 
 
 def test_a_new_stream_forgets_the_last(run, images):
@@ -123,6 +168,31 @@ def test_wrong_frames_and_runs_are_said(run, tmp_path):
         Detector(run, batch=0)
     with pytest.raises(ConfigurationError, match="is no folder"):
         Detector(tmp_path / "nowhere")
+    with pytest.raises(ConfigurationError, match="neither local nor dense"):
+        Detector(run, protocol="lntra")
+    with pytest.raises(ConfigurationError, match="of the protocol local"):
+        Detector(run, protocol="dense", indicators=["flow"])
+    with pytest.raises(ConfigurationError, match="there are flow, spatial, temporal"):
+        Detector(run, indicators=["flow", "optical"])
+    with pytest.raises(ConfigurationError, match="none is named"):
+        Detector(run, indicators=[])
+    with pytest.raises(ConfigurationError, match="scene: 'roof' has no normal videos"):
+        Detector(run, scene="roof")
+
+
+def test_without_levels_it_is_said_how_to_get_them(run, tmp_path):
+    import shutil
+
+    folder = tmp_path / "copy" / run.folder.name
+    shutil.copytree(run.folder.parent, folder.parent)
+    levels = folder / "scores/local/levels/normal.npz"
+    before = levels.read_bytes()
+    levels.unlink()
+    with pytest.raises(ConfigurationError, match="no levels of the protocol local"):
+        Detector(folder)
+    assert Detector(folder, protocol="dense").threshold.value
+    score_run(open_run(folder), Scoring(maps=8), lambda text: None)
+    assert levels.read_bytes() == before
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +210,7 @@ def test_detect_writes_scores_events_overlay_and_report(run, video, tmp_path, ca
         run.folder, [str(video), str(video)], tmp_path, Alarm(threshold=-100, shortest=0)
     )
     said = capsys.readouterr().out
-    assert "at most 16 frames after" in said
+    assert "at most 24 frames after" in said
     assert "24 frames" in said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["gate-1", "gate-1-2", "report.html"]
     folder = tmp_path / "gate-1"
@@ -150,7 +220,7 @@ def test_detect_writes_scores_events_overlay_and_report(run, video, tmp_path, ca
     assert len(rows) == len(content["scores"]) == 24
     assert rows[7]["seconds"] == "0.700"
     assert float(rows[7]["agg"]) == pytest.approx(content["scores"][7]["agg"], rel=1e-5)
-    assert set(content["scores"][0]) == {"frame", "seconds", "w1", "w2", "w3", "agg"}
+    assert set(content["scores"][0]) == {"frame", "seconds", "w1", "w2", "w3", "flow", "agg"}
     events = json.loads((folder / "events.json").read_text())["events"]
     assert [(e["start"], e["end"]) for e in events] == [(0.0, 2.4)]
     assert (folder / "events.csv").read_text().count("\n") == 2
