@@ -1,6 +1,7 @@
-"""What the networks say of every frame: errors of A^s and A^t, probabilities of D (METHOD 8).
+"""What the networks say of every frame: errors of A^s and A^t, probabilities of D.
 
-For frame t the autoencoders see the window t-8 ... t+7 and are judged on t, its 9th frame.
+For frame t the autoencoders see the window t-8 ... t+7 and are judged on t, its 9th frame
+(docs/method.md, 8).
 At a video's ends the window repeats the first or the last frame, so every frame has a value;
 the protocol ``lntra`` leaves those frames out.
 

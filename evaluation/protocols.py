@@ -1,4 +1,4 @@
-"""Which frames are scored, and on what scale: ω1, ω2 and ω3 of METHOD 8.
+"""Which frames are scored, and on what scale: ω1, ω2 and ω3 (docs/method.md, 8).
 
 =========== ==========================================================================
 protocol    meaning
@@ -22,8 +22,8 @@ normalise    ω1 and ω2 are scaled by the smallest and the largest value of
 ``none``     nothing: ω1 is -PSNR in dB, ω2 the squared error
 ============ =========================================================================
 
-MemAE's ω1 is its own error instead of PSNR (METHOD 9). ω3 is D's probability, averaged over
-the window of 16, and is not scaled.
+MemAE's ω1 is its own error instead of PSNR (docs/method.md, 9). ω3 is D's probability, averaged
+over the window of 16, and is not scaled.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The 3D convolutional autoencoder that A^s and A^t share (METHOD 6), and MemAE (METHOD 9).
+"""The 3D convolutional autoencoder of A^s and A^t, and MemAE (docs/method.md, 6 and 9).
 
 One class and one ``state_dict`` for every implementation: the plain network below is the
 definition, :mod:`training.fast` and :mod:`evaluation.sliding` compute the same numbers from

@@ -1,4 +1,4 @@
-"""D (METHOD 7): normal frame or spatial pseudo-anomaly, from one frame's features.
+"""D (docs/method.md, 7): normal frame or spatial pseudo-anomaly, from one frame's features.
 
 The network alone; its loop is in :mod:`training.discriminator_loop`.
 """

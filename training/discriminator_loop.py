@@ -1,4 +1,4 @@
-"""The training of D (METHOD 7): normal frames against inpainted ones, by their features.
+"""The training of D (docs/method.md, 7): normal frames against inpainted ones.
 
 Features are small: those of all training frames are read once and kept in memory.
 """

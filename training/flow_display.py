@@ -1,4 +1,4 @@
-"""How optical flow is shown to A^t: three channels in [-1, 1] from (u, v) (METHOD 4).
+"""How optical flow is shown to A^t: three channels in [-1, 1] from (u, v) (docs/method.md, 4).
 
 Both displays divide by one constant of the data set, ``scale`` in px/frame, so that absolute
 speed survives: a bicycle stays brighter than a pedestrian, in every frame. Speeds above

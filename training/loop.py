@@ -1,4 +1,4 @@
-"""One training loop, read top to bottom, for A^s, A^t and the peers' autoencoders (METHOD 6, 9).
+"""One training loop, read top to bottom, for A^s, A^t and the peers (docs/method.md, 6 and 9).
 
 >>> train_autoencoder("runs/demo/demo/shards.json", "runs/demo/demo/unified-seed0/spatial",
 ...                   AutoencoderTraining(network="spatial"))                 # doctest: +SKIP

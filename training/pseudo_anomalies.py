@@ -1,6 +1,6 @@
-"""The peers' pseudo-anomalies, made while clips are read (METHOD 9): patch and skip-frame.
+"""The peers' pseudo-anomalies, patch and skip-frame, made while clips are read.
 
-Both are LNTRA's (Astrid et al., BMVC 2021). The paper's own come from shards.
+Both are LNTRA's (Astrid et al., BMVC 2021; docs/method.md, 9). The paper's own come from shards.
 """
 
 from __future__ import annotations

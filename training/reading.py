@@ -41,7 +41,7 @@ def read_flow(
     """Read the flow of consecutive frames from ``flow`` or ``mixed_flow``.
 
     A video of N frames has N-1 flows; the last is repeated once, so that every frame has
-    one (METHOD 4, a choice).
+    one (docs/method.md, 4; a choice).
 
     Returns
     -------

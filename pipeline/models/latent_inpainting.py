@@ -50,7 +50,7 @@ def set_attention_heads(unet: UNet2DModel, heads: int) -> None:
 
 
 class LatentInpaintingPipeline(DiffusionPipeline):
-    """Fill holes in images with a latent diffusion model (METHOD: eq. 2 of the paper).
+    """Fill holes in images with a latent diffusion model (docs/method.md, 3).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""TV-L1 optical flow between neighbouring frames (METHOD: phi(x_t, x_t+1))."""
+"""TV-L1 optical flow between neighbouring frames (docs/method.md, 4)."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def entry(size=16):
 
 
 def test_the_published_configuration():
-    """models/ldm/inpainting_big/config.yaml, and METHOD 3's numbers for diffusers."""
+    """models/ldm/inpainting_big/config.yaml, and the numbers of docs/method.md, 3."""
     from pipeline.models.compvis import scheduler_arguments, unet_arguments, vq_arguments
 
     config = MODELS["inpainting_big"]
@@ -103,7 +103,7 @@ def test_unet_agrees_after_saving_and_loading(original, checkpoint, tmp_path):
 
 
 def test_the_number_of_heads_matters(original, state):
-    """METHOD 3: without the fix it loads cleanly and computes something else."""
+    """docs/method.md, 3: without the fix it loads cleanly and computes something else."""
     pipe = convert(state, CONFIG)
     wrong = type(pipe.unet)(**module.unet_arguments(CONFIG)).eval()
     wrong.load_state_dict(pipe.unet.state_dict())

@@ -1,4 +1,4 @@
-"""LatentInpaintingPipeline against METHOD 3, recomputed step by step in plain formulas."""
+"""LatentInpaintingPipeline against docs/method.md, 3, recomputed in plain formulas."""
 
 import inspect
 
@@ -40,7 +40,7 @@ def generators(*seeds):
 
 
 def test_follows_the_method(pipe, batch):
-    """Conditioning, DDIM, quantisation and composite, written out from METHOD 3."""
+    """Conditioning, DDIM, quantisation and composite, written out from docs/method.md, 3."""
     images, masks = batch
     steps, noise = 4, noise_of(pipe, 3, SIDE)
     x = torch.from_numpy(images).permute(0, 3, 1, 2).double() / 255

@@ -1,4 +1,4 @@
-"""One hole a frame: its own randomness, METHOD's choice of an instance, and what was done."""
+"""One hole a frame: its own randomness, the choice of an instance, and what was done."""
 
 import numpy as np
 import pytest

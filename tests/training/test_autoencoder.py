@@ -15,7 +15,7 @@ from training.memory import MemorySettings
 
 SMALL = AutoencoderSettings(channels=(4, 5, 6, 7))
 
-# METHOD 6's table: layer, inputs, outputs, stride.
+# The table of docs/method.md, 6: layer, inputs, outputs, stride.
 ENCODER = [(3, 96, (1, 2, 2)), (96, 128, (2, 2, 2)), (128, 256, (2, 2, 2)), (256, 256, (2, 2, 2))]
 DECODER = [(256, 256, (2, 2, 2)), (256, 128, (2, 2, 2)), (128, 96, (2, 2, 2)), (96, 3, (1, 2, 2))]
 

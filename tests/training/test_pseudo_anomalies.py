@@ -1,4 +1,4 @@
-"""Patch and skip-frame against slow re-computations and METHOD 9's bounds."""
+"""Patch and skip-frame against slow re-computations and the bounds of docs/method.md, 9."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Settings: METHOD's defaults, and every bad value named."""
+"""Settings: the defaults of docs/method.md, and every bad value named."""
 
 import pytest
 
