@@ -1,4 +1,4 @@
-"""Frames a second of ``evaluation detect``: flow, features, A^s, A^t and D of the preset quick.
+"""Frames a second of ``evaluation detect`` with the preset quick, by what is computed.
 
 A run is made of three tiny plaza videos by the commands that users type; its networks have the
 paper's size and hardly any training, which costs the same. Overlay and report are not in it.
@@ -12,6 +12,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from benchmarks.common import Row
 
@@ -20,30 +23,43 @@ FRAMES = 40
 
 TURNS = 3
 
+KINDS: dict[str, dict[str, Any]] = {
+    "detect": {},
+    "detect_flow": {"indicators": ["flow"]},
+    "detect_dense": {"protocol": "dense"},
+}
+
 
 def rows() -> list[Row]:
     """Detect in turn frame by frame, as from a camera, and eight frames at once, as from a file."""
-    from evaluation import Detector
     from pipeline.demo import render_scene
 
     images = [rendered.frame for rendered in render_scene(77, frames=FRAMES)]
     with tempfile.TemporaryDirectory() as folder:
         run = make_run(Path(folder))
-        rates: dict[int, list[float]] = {1: [], 8: []}
-        detectors = {batch: Detector(run, batch=batch) for batch in rates}
-        for turn in range(TURNS + 1):
-            for batch, detector in detectors.items():
-                begun = time.perf_counter()
-                assert len(list(detector.scores(images))) == FRAMES
-                if turn:
-                    rates[batch].append(FRAMES / (time.perf_counter() - begun))
+        return [measure(name, run, images) for name in KINDS]
+
+
+def measure(name: str, run: Path, images: list[np.ndarray]) -> Row:
+    """Measure one way of detecting."""
+    from evaluation import Detector
+
+    rates: dict[int, list[float]] = {1: [], 8: []}
+    detectors = {batch: Detector(run, batch=batch, **KINDS[name]) for batch in rates}
+    for turn in range(TURNS + 1):
+        for batch, detector in detectors.items():
+            begun = time.perf_counter()
+            assert len(list(detector.scores(images))) == FRAMES
+            if turn:
+                rates[batch].append(FRAMES / (time.perf_counter() - begun))
     one, eight = (statistics.median(rates[batch]) for batch in (1, 8))
     gain = statistics.median(b / a for a, b in zip(*rates.values(), strict=True))
+    detector = detectors[1]
     note = (
-        f"320x240 video, batch 8 beside frame by frame; a score comes {detectors[1].delay} frames "
-        "after its frame"
+        f"320x240 video, batch 8 beside frame by frame; {detector.protocol}: "
+        f"{', '.join(detector.indicators)}; a score comes {detector.delay} frames after its frame"
     )
-    return [Row("detect", eight, one, gain, None, "frames/s", note)]
+    return Row(name, eight, one, gain, None, "frames/s", note)
 
 
 def make_run(folder: Path) -> Path:

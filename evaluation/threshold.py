@@ -158,12 +158,12 @@ def choose_threshold(
     found = count(value)
     if allowed:
         note = (
-            f"at most {alarm.rate:g} false alarms an hour: held-out normal footage of "
+            f"at most {spoken_rate(alarm.rate)}: held-out normal footage of "
             f"{spoken(hours)} has {found} above it"
         )
     else:
         note = (
-            f"{alarm.rate:g} false alarms an hour cannot be told from held-out normal footage of "
+            f"{spoken_rate(alarm.rate)} cannot be told from held-out normal footage of "
             f"{spoken(hours)}, which is too short: {spoken(1 / alarm.rate)} at least are needed. "
             f"The threshold is its highest score; the true rate may be up to {3 / hours:.0f} an "
             "hour (95 % confidence). Hold out more normal video"
@@ -180,6 +180,15 @@ def spoken(hours: float) -> str:
     if hours < 1 / 30:
         return f"{3600 * hours:.0f} s"
     return f"{60 * hours:.0f} min" if hours < 2 else f"{hours:.0f} h"
+
+
+def spoken_rate(rate: float) -> str:
+    """Return a rate of false alarms for people.
+
+    >>> spoken_rate(1), spoken_rate(0.5)
+    ('1 false alarm an hour', '0.5 false alarms an hour')
+    """
+    return f"{rate:g} false alarm{'' if rate == 1 else 's'} an hour"
 
 
 def many(number: int, noun: str) -> str:

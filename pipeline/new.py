@@ -249,8 +249,13 @@ def _findings(manifest: Manifest, facts: dict[str, VideoFacts], labelled: bool) 
         sizes = Counter(f"{one.width}x{one.height}" for one in found)
         rates = Counter("unknown" if one.fps is None else f"{one.fps:g}" for one in found)
         lines.append(
-            f"{split}: {len(found)} videos, {sum(one.frames for one in found)} frames, "
-            f"{', '.join(sizes)} pixels, {', '.join(rates)} frames a second"
+            f"{split}: {len(found)} video{'s' * (len(found) > 1)}, "
+            f"{sum(one.frames for one in found)} frames, {', '.join(sizes)} pixels, {', '.join(rates)} frames a second"
+        )
+    if len(manifest.select("train")) == 1:
+        lines.append(
+            "train: of one video none can be held out to set scales and thresholds on; cut it into "
+            "pieces (ffmpeg -i VIDEO -c copy -f segment -segment_time 600 %03d.mp4) and try again"
         )
     anomalous = [one.anomalous for one in facts.values() if one.anomalous is not None]
     total = sum(one.frames for one in facts.values() if one.anomalous is not None)

@@ -90,10 +90,13 @@ def test_single_video_single_folder_and_files_beside_folders(tmp_path: Path) -> 
     made = new_manifest("gate", one, frames)
     manifest = load_manifest(written(tmp_path, made), made.data)
     assert [video.name for video in manifest.videos] == ["train/one", "test/b"]
+    assert any("none can be held out" in line for line in made.findings)
+    assert "train: 1 video, 20 frames, 48x32 pixels, 25 frames a second" in made.findings
     write_images(tmp_path / "a/two", moving(20))
     made = new_manifest("gate", tmp_path / "a")
     manifest = load_manifest(written(tmp_path, made), made.data)
     assert [video.name for video in manifest.videos] == ["train/one", "train/two"]
+    assert not any("none can be held out" in line for line in made.findings)
     assert made.data == tmp_path / "a"
 
 
