@@ -250,7 +250,8 @@ def _findings(manifest: Manifest, facts: dict[str, VideoFacts], labelled: bool) 
         rates = Counter("unknown" if one.fps is None else f"{one.fps:g}" for one in found)
         lines.append(
             f"{split}: {len(found)} video{'s' * (len(found) > 1)}, "
-            f"{sum(one.frames for one in found)} frames, {', '.join(sizes)} pixels, {', '.join(rates)} frames a second"
+            f"{sum(one.frames for one in found)} frames, {', '.join(sizes)} pixels, "
+            f"{', '.join(rates)} frames a second"
         )
     if len(manifest.select("train")) == 1:
         lines.append(
