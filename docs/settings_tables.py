@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-from argparse import Action
+from argparse import SUPPRESS, Action
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, capture_parser
+
+from pipeline.commandline import value_text
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ("pipeline", "training", "evaluation")
@@ -87,26 +89,22 @@ def markdown() -> str:
 
 
 def _shown(action: Action) -> bool:
-    # A whole group may also be given as a file: `--source FILE`. That is said once, in prose.
     kind = type(action).__name__
-    return action.dest not in HIDDEN and kind not in ("_ActionConfigLoad", "_ActionHelpClassPath")
+    hidden = action.dest in HIDDEN or action.help == SUPPRESS
+    return not hidden and kind != "_ActionHelpClassPath"
 
 
 def _row(action: Action) -> tuple[str, str, str]:
     name = action.option_strings[-1] if action.option_strings else action.dest
     required = action.required or not action.option_strings
-    default = "*must be given*" if required else f"`{_plain(action.default)}`"
+    default = "*must be given*" if required else f"`{_default(action.default)}`"
     return f"`{name}`", default, _cell(str(action.help or ""))
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, Path):
-        value = value.relative_to(ROOT) if value.is_relative_to(ROOT) else value
-    if isinstance(value, tuple | list):
-        return "[" + ", ".join(_plain(item) for item in value) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return _cell(str(value)) or '""'
+def _default(value: Any) -> str:
+    if isinstance(value, Path) and value.is_relative_to(ROOT):
+        value = value.relative_to(ROOT)
+    return _cell(value_text(value))
 
 
 def _cell(text: str) -> str:

@@ -52,6 +52,9 @@ def main() -> int | None:
     from evaluation import commands, commands_over_runs
     from pipeline.commandline import Parser
 
+    class ListParser(Parser):
+        free = LISTS
+
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     status: int | None = auto_cli(
         {
@@ -66,7 +69,7 @@ def main() -> int | None:
         },
         args=named(sys.argv[1:]),
         as_positional=False,
-        parser_class=Parser,
+        parser_class=ListParser,
         config_help="A preset (YAML); options win over it.",
         prog="python -m evaluation",
         description=__doc__,

@@ -149,7 +149,10 @@ def commands_by_name() -> dict[str, tuple[type, str, str]]:
         "inpainter": (
             InpainterTraining,
             "training.inpainter:train_inpainter",
-            "Train the project's own latent diffusion inpainter.",
+            "Train the project's own latent diffusion inpainter.\n\n"
+            "    python -m training inpainter --shards RUN/shards-frames.json --out OUT \\\n"
+            "        --start pipeline/models/weights/plaza-ldm --vq_steps 0\n\n"
+            "OUT/model is then a value of the pipeline's --stages.inpaint.model.",
         ),
     }
 

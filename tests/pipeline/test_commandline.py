@@ -2,6 +2,8 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from jsonargparse import auto_cli
@@ -36,8 +38,30 @@ def post(letters: tuple[str, ...], fast: bool = False) -> tuple:
     return letters, fast
 
 
+def stamp(
+    box: Path,
+    size: int | None = None,
+    value: Literal["first", "second"] = "second",
+    copies: tuple[Path, ...] = (Path("a"), Path("b")),
+    slow: bool = False,
+    label: str = "",
+    ink: Ink = Ink(),
+) -> None:
+    """Stamp letters.
+
+    Args:
+        box: The ``box``, see :class:`pipeline.commandline.Parser`.
+        size: In mm.
+        value: How fast.
+        copies: Of the letter.
+        slow: Or not.
+        label: On the box.
+        ink: Without effect here; taken since a letter has it.
+    """
+
+
 def call(*arguments, as_positional=False):
-    commands = {"letter": letter, "post": post}
+    commands = {"letter": letter, "post": post, "stamp": stamp}
     return auto_cli(
         commands,
         args=list(arguments),
@@ -84,6 +108,58 @@ def test_help_of_the_program_keeps_its_lines(capsys):
     )
 
 
+def test_the_program_lists_its_commands_and_no_presets_of_theirs(capsys):
+    said = help_of(capsys)
+    assert "    letter              Write a letter.\n" in said
+    assert "--config" not in said and "required" not in said
+
+
+def test_types_and_defaults_read_as_in_a_preset(capsys):
+    said = " ".join(help_of(capsys, "stamp").split())
+    for part in (
+        "--box BOX The `box`, see pipeline.commandline.Parser. (required, type: path)",
+        "--size SIZE In mm. (type: int | null, default: null)",
+        "--value {first,second} How fast. (default: second)",
+        "--copies [ITEM,...] Of the letter. (type: list of path, default: [a, b])",
+        "--slow [{true,false}] Or not. (default: false)",
+        '--label LABEL On the box. (type: text, default: "")',
+        "--print_config [=flags] Print what would be used, as a preset, and exit. --",
+    ):
+        assert part in said.replace("\b", "")
+    assert "--ink" not in said  # it is taken, but nobody needs to read of it
+    assert call("stamp", "--box", "b", "--ink.colour", "red") is None
+
+
+def test_arguments_without_a_name_are_shown_so(monkeypatch, capsys):
+    from evaluation.__main__ import main
+
+    monkeypatch.setattr(sys, "argv", ["evaluation", "compare", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().out
+    assert said.startswith("usage: python -m evaluation compare RUNS... --out OUT [options]\n")
+    assert "\n  RUNS..., --runs [PATH,...]\n" in said
+
+
+PROGRAMS = ("pipeline", "training", "evaluation")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_no_help_shows_what_is_python_alone(program, monkeypatch):
+    import importlib
+
+    from jsonargparse import capture_parser
+
+    module = importlib.import_module(f"{program}.__main__")
+    monkeypatch.setattr(sys, "argv", [program])
+    commands = capture_parser(module.main)._subcommands_action._name_parser_map
+    assert len(commands) >= 3
+    for name, parser in commands.items():
+        said = parser.format_help()
+        for ugly in ("<class", "Literal[", "tuple[", "SUPPRESS", "``", ":mod:", "Without effect"):
+            assert ugly not in said, f"{program} {name}: {ugly}"
+
+
 def test_what_is_missing_is_named_as_it_is_typed(capsys):
     assert error_of(capsys, "letter", "--to", "Ann") == [
         "error: still to be given: --text TEXT",
@@ -116,7 +192,7 @@ def test_how_a_list_is_written_is_said(capsys):
     assert second == "program post --help explains every option"
 
 
-@pytest.mark.parametrize("module", ["pipeline", "training", "evaluation"])
+@pytest.mark.parametrize("module", PROGRAMS)
 def test_the_three_programs_are_of_this_style(module, monkeypatch, capsys):
     import importlib
 
