@@ -51,6 +51,9 @@ def line(row: Row) -> str:
 
 def main() -> None:
     """Run the named topics, or all, one after the other."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(f"{__doc__}\nTopics: {', '.join(topics())}.")
+        return
     wanted = sys.argv[1:] or topics()
     unknown = [name for name in wanted if name not in topics()]
     if unknown:

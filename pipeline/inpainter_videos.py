@@ -1,4 +1,6 @@
-"""The videos on which the embedded inpainter was trained (``python -m pipeline.inpainter_videos``).
+"""Write the videos on which the embedded inpainter was trained.
+
+    python -m pipeline.inpainter_videos OUT
 
 Generated plazas, each of a place of its own, with seeds apart from the demo's; and pans
 over photographs that scikit-image and scikit-learn ship and that may be redistributed.
@@ -8,7 +10,6 @@ how they become the weights.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pipeline.commandline import Parser
 from pipeline.demo import render_scene
 from pipeline.errors import ConfigurationError, MachineError, run_main
 
@@ -104,9 +106,9 @@ def _write(path: Path, frames: Iterator[np.ndarray]) -> None:
 
 def main() -> int:
     """Run the command line."""
-    if len(sys.argv) != 2:
-        raise ConfigurationError("usage: python -m pipeline.inpainter_videos OUT")
-    write_videos(Path(sys.argv[1]))
+    parser = Parser(prog="python -m pipeline.inpainter_videos", description=__doc__)
+    parser.add_argument("out", type=Path, help="A new folder.")
+    write_videos(parser.parse_args().out)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Convert the paper's inpainter from its published checkpoint to a ``diffusers`` folder.
 
-``python -m pipeline.models.convert inpainting_big last.ckpt OUT``
+    python -m pipeline.models.convert inpainting_big last.ckpt OUT
 
 Every tensor of the checkpoint is either moved, or known not to be needed and checked for
 agreement with what is; every parameter of the new model is filled. Anything else is an
@@ -246,15 +246,20 @@ def _check_schedule(name: str, value: torch.Tensor, scheduler: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    from jsonargparse import ArgumentParser
+    from pipeline.commandline import Parser
 
-    parser = ArgumentParser(prog="python -m pipeline.models.convert", description=__doc__)
-    parser.add_argument("model", choices=sorted(MODELS), help="which published model")
-    parser.add_argument("checkpoint", type=Path, help="its file, last.ckpt")
-    parser.add_argument("out", type=Path, help="folder to write, must not exist")
-    parser.add_argument("--weights", choices=WEIGHTS, default="ema", help="which weights to take")
+    parser = Parser(prog="python -m pipeline.models.convert", description=__doc__)
+    parser.add_argument("model", choices=sorted(MODELS), help="Which published model.")
+    parser.add_argument("checkpoint", type=Path, help="Its file, last.ckpt.")
+    parser.add_argument("out", type=Path, help="A new folder.")
     parser.add_argument(
-        "--ignore", action="append", default=[], metavar="PREFIX", help="leave such tensors out"
+        "--weights",
+        choices=WEIGHTS,
+        default="ema",
+        help="Moving averages, with which the original samples, or the last weights.",
+    )
+    parser.add_argument(
+        "--ignore", action="append", default=[], metavar="PREFIX", help="Leave such tensors out."
     )
     given = parser.parse_args(arguments)
     config = MODELS[given.model]

@@ -192,6 +192,20 @@ def test_how_a_list_is_written_is_said(capsys):
     assert second == "program post --help explains every option"
 
 
+@pytest.mark.parametrize("module", ["pipeline.models.convert", "pipeline.inpainter_videos"])
+def test_help_of_the_smaller_programs_writes_nothing(module, monkeypatch, capsys, tmp_path):
+    import importlib
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [module, "--help"])
+    with pytest.raises(SystemExit):
+        importlib.import_module(module).main()
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: python -m {module} ")
+    assert "type: path" in said and "<class" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("module", PROGRAMS)
 def test_the_three_programs_are_of_this_style(module, monkeypatch, capsys):
     import importlib
