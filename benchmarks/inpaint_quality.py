@@ -79,6 +79,11 @@ def hole_psnr(images: np.ndarray, filled: np.ndarray, masks: np.ndarray) -> floa
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
+def bias(images: np.ndarray, filled: np.ndarray, masks: np.ndarray) -> float:
+    """Return how much too bright holes are on average, in levels of 255."""
+    return float((filled.astype(float) - images)[masks > 0].mean())
+
+
 def detail(images: np.ndarray, masks: np.ndarray) -> float:
     """Return the mean size of the Laplacian inside holes: how much texture there is."""
     sizes = [
@@ -106,17 +111,25 @@ def sheet(images: np.ndarray, masks: np.ndarray, results: Sequence[np.ndarray]) 
 
 
 def compare(
-    images: np.ndarray, masks: np.ndarray, engines: dict[str, Inpainter]
+    images: np.ndarray, masks: np.ndarray, engines: dict[str, Inpainter], grow: int = 0
 ) -> list[np.ndarray]:
-    """Print a line an engine; return what each made of the images."""
+    """Print a line an engine; return what each made of the images.
+
+    Holes are shown to the engines ``grow`` pixels larger on each side than they are judged.
+    """
     print(f"{len(images)} holes, {masks.mean() * 100:.2f} % of a frame on average")
-    print(f"{'engine':28} {'hole PSNR, dB':>14} {'detail':>8}")
+    print(f"{'engine':28} {'hole PSNR, dB':>14} {'detail':>8} {'too bright':>11}")
     print(f"{'(the frame itself)':28} {'':>14} {detail(images, masks):8.2f}")
+    square = np.ones((2 * grow + 1, 2 * grow + 1), np.uint8)
+    larger = np.stack([cv2.dilate(mask, square) for mask in masks])
     results = []
     for name, engine in engines.items():
-        filled = engine(images, masks, range(len(images)))
+        filled = engine(images, larger, range(len(images)))
         results.append(filled)
-        print(f"{name:28} {hole_psnr(images, filled, masks):14.2f} {detail(filled, masks):8.2f}")
+        print(
+            f"{name:28} {hole_psnr(images, filled, masks):14.2f} {detail(filled, masks):8.2f} "
+            f"{bias(images, filled, masks):11.1f}"
+        )
     return results
 
 
@@ -130,6 +143,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=0)
     parser.add_argument("--shards", type=Path, help="shards.json of a data set, to measure it")
     parser.add_argument("--every", type=int, default=10, help="take every so many frames of it")
+    parser.add_argument("--grow", type=int, default=0, help="pixels that holes are made larger")
     parser.add_argument("--sheet", type=Path, help="write a picture of plaza frames (PNG)")
     given = parser.parse_args()
     engines: dict[str, Inpainter] = {
@@ -144,7 +158,7 @@ def main() -> None:
         shard_frames(given.shards, given.every) if given.shards else plaza_frames(20, 6, given.size)
     )
     images, masks = known_holes(frames)
-    results = compare(images, masks, engines)
+    results = compare(images, masks, engines, given.grow)
     if given.sheet:
         if given.shards:
             parser.error("--sheet is for plaza frames alone")
