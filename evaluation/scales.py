@@ -147,7 +147,10 @@ class LocalScale:
     """
 
     delay = local.REACH
-    unit = "2 is reached by one normal frame in a hundred, 3 by one in a thousand"
+    unit = (
+        "2 is reached by one normal frame in a hundred, 3 by one in a thousand, and what is beyond "
+        "all of them is extrapolated"
+    )
 
     def __init__(self, run: Run, indicators: Sequence[str] | None, scene: str, maps: bool) -> None:
         self._scores = open_scores(run.out / "scores")
