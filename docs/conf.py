@@ -28,7 +28,7 @@ html_show_sourcelink = False
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
-# The notebook is executed by tests/test_notebook.py; the site shows its code.
+# The notebook holds its outputs, which tests/test_notebook.py compares with those of a run.
 nb_execution_mode = "off"
 
 autodoc_member_order = "bysource"
