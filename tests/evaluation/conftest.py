@@ -147,6 +147,78 @@ def scored_run(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A run whose flow and features are those that the stages compute; it can detect."""
+    from evaluation.auc_table import evaluate
+    from evaluation.indicators import Scoring, score_run
+    from evaluation.results import Fusing
+    from evaluation.run import open_run
+    from pipeline.live import Live
+    from pipeline.reader import open_dataset
+    from pipeline.shard import write_shard
+    from training.checkpoint import RunFolder
+    from training.discriminator import DiscriminatorSettings, build_discriminator
+
+    shards = make_shards(tmp_path_factory.mktemp("live"), frames=24)
+    content = json.loads(shards.read_text())
+    recipes = {
+        "frames": {"size": SIZE, "interpolation": "linear"},
+        "flow": {"engine": "tvl1"},
+        "features": {"engine": "efficientnet-lite0"},
+    }
+    for stage, settings in recipes.items():
+        content["stages"][stage]["recipe"] = {"version": 1, "settings": settings}
+    content["stages"]["features"]["arrays"]["feature"]["shape"] = [1280]
+    content["stages"]["pa_features"]["arrays"]["feature"]["shape"] = [1280]
+    shards.write_text(json.dumps(content))
+    dataset = open_dataset(shards)
+    live = Live(dataset)
+    for video in dataset.videos:
+        images = dataset.arrays("frames", video.name)["image"][0:24]
+        again = {
+            "flow": {"flow": live.flow(images)},
+            "features": {"feature": live.features(images)},
+        }
+        if video.split == "train":
+            again["pa_features"] = again["features"]
+        for stage, arrays in again.items():
+            path = shards.parent.parent / "cache" / stage / video.name / "00000.h5"
+            path.unlink()
+            path.with_suffix(".json").unlink()
+            write_shard(path, arrays, {})
+    folder = shards.parent / "unified-seed0"
+    for kind in ("spatial", "temporal", "discriminator"):
+        make_network(folder, kind)
+    architecture = DiscriminatorSettings(features=1280, hidden=4)
+    recipe = json.loads((folder / "discriminator" / "recipe.json").read_text())
+    recipe["architecture"] = asdict(architecture)
+    RunFolder(folder / "discriminator").finish(build_discriminator(architecture), recipe, {})
+    opened = open_run(folder)
+    score_run(opened, Scoring(maps=8), lambda text: None)
+    evaluate(opened, Fusing(samples=0, steps=4))
+    return opened
+
+
+@pytest.fixture(scope="session")
+def images(run):
+    """The frames (24, S, S, 3) uint8 of a test video of that run."""
+    return run.dataset.arrays("frames", "test/01")["image"][0:24]
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory, images):
+    """A video file of the run's test frames, under an odd name."""
+    import cv2
+
+    path = tmp_path_factory.mktemp("videos") / "gate <1>.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for image in images:
+        writer.write(cv2.resize(image, (64, 48)))
+    writer.release()
+    return path
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """Keep small networks from waiting for threads on a busy machine."""
