@@ -49,7 +49,7 @@ def main() -> int | None:
     """Parse the command line and run the chosen command."""
     from jsonargparse import auto_cli, set_parsing_settings
 
-    from evaluation import commands, commands_over_runs
+    from evaluation import commands, commands_diagnoses, commands_over_runs
     from pipeline.commandline import Parser
 
     class ListParser(Parser):
@@ -61,10 +61,11 @@ def main() -> int | None:
             "score": commands.score,
             "fuse": commands.fuse,
             "report": commands.report,
-            "local": commands.local,
+            "local": commands_diagnoses.local,
             "tables": commands_over_runs.tables,
             "compare": commands_over_runs.compare,
-            "epochs": commands.epochs,
+            "epochs": commands_diagnoses.epochs,
+            "videos": commands_diagnoses.videos,
             "detect": commands.detect,
         },
         args=named(sys.argv[1:]),

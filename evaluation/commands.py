@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from evaluation.indicators import Scoring
 from evaluation.overlay import Codec
@@ -66,27 +65,6 @@ def fuse(
     opened = open_run(run, shards)
     print(table(evaluate(opened, fusing)))
     print(opened.out / "metrics.json")
-
-
-def local(run: Path, shards: Path | None = None) -> None:
-    """Say what each part of the protocol local adds, leaving out one at a time.
-
-    Prints a table of micro AUCs, unsmoothed and smoothed over time, and writes it as
-    local.json; takes about a minute a row for Ped2. Nothing is chosen by it.
-
-    Args:
-        run: The method's folder; it must have been scored.
-        shards: As it was scored with.
-    """
-    from evaluation.local_ablation import ablation, table
-    from evaluation.run import open_run
-    from pipeline.atomic import write_json
-
-    opened = open_run(run, shards)
-    rows = ablation(opened)
-    write_json(opened.out / "local.json", {"run": opened.name, "rows": rows})
-    print(table(rows))
-    print(opened.out / "local.json")
 
 
 def report(
@@ -228,37 +206,6 @@ def detect(
                     "kept up with; motion over dropped frames looks faster: take --every 2 or more"
                 )
     print(write_detection_report(detector, found, out))
-
-
-def epochs(
-    run: Path,
-    network: Literal["spatial", "temporal"] = "spatial",
-    scoring: Scoring = Scoring(),  # noqa: B008
-    fusing: Fusing = Fusing(),  # noqa: B008
-    page: Page = Page(),  # noqa: B008
-) -> None:
-    """Diagnose: the micro AUC on the test labels after every epoch; nothing may be chosen by it.
-
-    For trainings that kept their weights (--snapshots 1 of the training command).
-
-    Args:
-        run: The method's folder.
-        network: spatial (A^s) or temporal (A^t).
-        scoring: How frames are scored; stride 16 is the quickest.
-        fusing: Without effect here; it is taken since a preset holds the settings of all commands.
-        page: Without effect here; it is taken since a preset holds the settings of all commands.
-    """
-    from evaluation.epochs import epoch_curve
-    from evaluation.run import open_run
-
-    opened = open_run(run)
-    print("epoch  micro AUC on the test labels (lntra/video)  error of held-out normal videos")
-    for one in epoch_curve(opened, network, scoring):
-        auc, held = one["micro_auc_on_test"], one["heldout_error"]
-        shown = ["undefined" if auc is None else f"{100 * auc:.2f}"]
-        shown.append("-" if held is None else f"{held:.3g}")
-        print(f"{one['epoch']:<7}{shown[0]:<44}{shown[1]}")
-    print(opened.out / f"epochs-{network}.json")
 
 
 def _folders(videos: list[str], out: Path) -> list[Path]:
