@@ -200,7 +200,11 @@ def _beat() -> None:
 
 def _identity() -> dict[str, Any]:
     """Say who this process is, so that others on the same machine can see whether it lives."""
-    pid = os.getpid()
+    return _identity_of(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)  # by process: a fork is another
+def _identity_of(pid: int) -> dict[str, Any]:
     return {"host": socket.gethostname(), "machine": _machine(), "pid": pid} | {
         "started": _process_start(pid)
     }

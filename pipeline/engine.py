@@ -23,6 +23,9 @@ from pipeline.work import Missing, Settings, Summary, missing_shards, video_task
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+#: How long to let results gather before they are fetched.
+GATHER_SECONDS = 0.05
+
 
 def write_recipes(plan: Plan) -> None:
     """Write each stage's recipe beside its shards, or check the one that is there."""
@@ -100,9 +103,9 @@ def _results(
         tasks = video_tasks(plan, video, left, settings, logs, run_name)
         waiting.update(_submit_video(client, plan, tasks, settings.retries, resources, names))
         while waiting.count() >= settings.wave:
-            yield from _gathered(client, waiting.next_batch(), names)
-    for batch in waiting.batches():
-        yield from _gathered(client, batch, names)
+            yield from _gathered(client, waiting, names)
+    while waiting.count():
+        yield from _gathered(client, waiting, names)
 
 
 def _submit_video(
@@ -113,29 +116,32 @@ def _submit_video(
     resources: Mapping[str, dict[str, float] | None],
     names: dict[str, Task],
 ) -> list[Future]:
+    """Submit a video's tasks, a stage in one message.
+
+    Dask keeps figures by what stands before a key's first hyphen and looks through them with
+    every task, so that is the stage, not the task.
+    """
     finished: dict[str, Future] = {}
     submitted: list[Future] = []
+    read = {source for name in tasks for source in plan.stages[name].stage.inputs()}
     for depth, (name, items) in enumerate(tasks.items()):
         inputs = plan.stages[name].stage.inputs()
         upstream = [finished[source] for source in inputs if source in finished]
-        futures = []
-        for task in items:
-            key = f"{task.name}-{task.key[:12]}-{uuid.uuid4().hex[:8]}"
-            names[key] = task
-            futures.append(
-                client.submit(
-                    run_task,
-                    task,
-                    *upstream,
-                    key=key,
-                    retries=retries,
-                    priority=depth,
-                    resources=resources[name],
-                    pure=False,
-                )
-            )
+        keys = [f"{task.name.replace('/', '-', 1)}-{uuid.uuid4().hex}" for task in items]
+        names.update(zip(keys, items, strict=True))
+        futures = client.map(
+            run_task,
+            items,
+            *([future] * len(items) for future in upstream),
+            key=keys,
+            retries=retries,
+            priority=depth,
+            resources=resources[name],
+            pure=False,
+        )
         submitted += futures
-        finished[name] = client.submit(_all_of, *futures, pure=False, priority=depth)
+        if name in read:
+            finished[name] = client.submit(_all_of, *futures, pure=False, priority=depth)
     return submitted
 
 
@@ -144,8 +150,10 @@ def _all_of(*results: Result) -> Result:
     return next((result for result in results if result.error), results[0])
 
 
-def _gathered(client: Client, batch: list[Any], names: dict[str, Task]) -> list[Result]:
-    """Fetch the results of tasks that ended: all at once, since each asking costs its while."""
+def _gathered(client: Client, waiting: Any, names: dict[str, Task]) -> list[Result]:
+    """Fetch the results of tasks that ended: some at once, since each asking costs its while."""
+    time.sleep(GATHER_SECONDS)
+    batch = waiting.next_batch()
     try:
         outcomes = client.gather(batch)
     except Exception:  # some failed: each for itself

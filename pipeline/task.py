@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.metadata
 import logging
+import math
 import os
 import socket
 import threading
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 WORKER_MARK = "PSEUDO_ANOMALY_WORKER"
 #: Exit status of a worker process that ended itself because its shard took too long.
 TIMED_OUT = 70
+#: How often to look for shards that take too long.
+GUARD_SECONDS = 0.1
 COMPUTING_LIBRARIES = ("numpy", "opencv-contrib-python", "numba", "torch", "diffusers")
 
 
@@ -260,6 +263,11 @@ def _log_file(path: Path) -> Iterator[logging.Logger]:
         handler.close()
 
 
+#: By thread, when its shard must be done; and the thread of this process that sees to it.
+_deadlines: dict[int, float] = {}
+_guard: list[threading.Thread] = []
+
+
 @contextlib.contextmanager
 def _watchdog(task: Task) -> Iterator[None]:
     """End a worker process whose shard hangs, so that its nanny and the scheduler go on.
@@ -269,10 +277,19 @@ def _watchdog(task: Task) -> Iterator[None]:
     if not task.timeout or os.environ.get(WORKER_MARK) != "1":
         yield
         return
-    timer = threading.Timer(task.timeout, os._exit, args=(TIMED_OUT,))
-    timer.daemon = True
-    timer.start()
+    thread = threading.get_ident()
+    _deadlines[thread] = time.monotonic() + task.timeout
+    if not (_guard and _guard[-1].is_alive()):  # also after a fork, which takes no thread along
+        _guard[:] = [threading.Thread(target=_end_late, daemon=True, name="watchdog")]
+        _guard[0].start()
     try:
         yield
     finally:
-        timer.cancel()
+        del _deadlines[thread]
+
+
+def _end_late() -> None:
+    while True:
+        time.sleep(GUARD_SECONDS)
+        if min(list(_deadlines.values()), default=math.inf) < time.monotonic():
+            os._exit(TIMED_OUT)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline import engine, maintenance
-from pipeline.cluster import Cluster
+from pipeline.cluster import Cluster, connect
 from pipeline.errors import DataError
 from pipeline.reader import open_dataset
 from pipeline.task import run_task
@@ -93,6 +93,23 @@ def test_small_waves_compute_the_same(tmp_path):
     engine.check_complete(plan)
 
 
+def test_the_scheduler_keeps_figures_by_stage_not_by_shard(tmp_path):
+    plan = make_plan(tmp_path / "cache", frames=(40, 17, 33, 20))
+    missing = missing_shards(plan, engine.Summary())
+    with connect(THREADS) as client:
+        before = set(client.cluster.scheduler.task_prefixes)
+        settings = engine.Settings()
+        found = list(engine._results(client, plan, missing, THREADS, settings, tmp_path / "logs"))
+        kept = set(client.cluster.scheduler.task_prefixes) - before
+    assert sorted(result.name for result in found) == sorted(
+        task.name
+        for video, left in missing
+        for tasks in video_tasks(plan, video, left, settings, tmp_path / "logs").values()
+        for task in tasks
+    )
+    assert kept == {"noise", "difference", "all_of"}
+
+
 def test_shards_json_is_rewritten_only_when_it_changes(tmp_path):
     plan = make_plan(tmp_path / "cache")
     run(plan, tmp_path)
@@ -116,7 +133,7 @@ import os, resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from pathlib import Path
 from pipeline import engine
-from pipeline.cluster import Cluster
+from pipeline.cluster import Cluster, connect
 from tests.pipeline.toys import make_plan
 plan = make_plan(Path({str(tmp_path / "cache")!r}), size=64)
 engine.write_recipes(plan)

@@ -32,6 +32,14 @@ def test_a_shard_that_ends_its_workers_is_given_up_and_no_other_is_blamed(tmp_pa
     assert not list((tmp_path / "cache").rglob("*.claim"))
 
 
+def test_the_time_limit_is_each_shards_own(tmp_path):
+    plan = make_plan(tmp_path / "cache", frames=(16,) * 6, sleep=0.6)
+    one = Cluster(kind="processes", workers=1)
+    summary = engine.run(plan, one, Settings(retries=0, timeout=2.5), tmp_path / "logs")
+    assert not summary.failures  # 3.6 s in one worker, which would be gone and blamed
+    assert summary.computed == {"noise": 6, "difference": 3}
+
+
 def tasks_of(plan, tmp_path, **settings):
     video, left = missing_shards(plan, engine.Summary())[0]
     return video_tasks(plan, video, left, Settings(**settings), tmp_path / "logs")
