@@ -12,12 +12,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluation.scores import INDICATORS
+from pipeline.atomic import read_json
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.reader import Dataset, VideoInfo, open_dataset
 
@@ -139,14 +139,8 @@ def read_metrics(folder: str | Path) -> dict[str, Any]:
         If it is none.
     """
     path = Path(folder) / "metrics.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{path}: not found; `python -m evaluation score --run {folder}` writes it"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); score the run again") from None
-    if not isinstance(content, dict) or content.get("format") != 1 or "results" not in content:
+    hint = f"; `python -m evaluation score --run {folder}` writes it"
+    content = read_json(path, hint, "score the run again")
+    if content.get("format") != 1 or "results" not in content:
         raise DataError(f"{path}: is not of format 1; score the run again")
     return content

@@ -40,7 +40,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.atomic import replacing, write_json
+from pipeline.atomic import read_json, replacing, write_json
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.reader import VideoInfo
 
@@ -228,15 +228,9 @@ def open_scores(folder: str | Path) -> RunScores:
         If scores.json is not one that this version wrote.
     """
     path = Path(folder) / "scores.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{path}: not found; `python -m evaluation score --run {Path(folder).parent}` writes it"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); score the run again") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    hint = f"; `python -m evaluation score --run {Path(folder).parent}` writes it"
+    content = read_json(path, hint, "score the run again")
+    if content.get("format") != FORMAT:
         raise DataError(f"{path}: is not of format {FORMAT}; score the run again")
     videos, normal = (
         {video["name"]: VideoInfo(**video) for video in content.pop(key, [])}

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import ConfigurationError, DataError
+
 #: Temporary files end so; nothing but ``gc`` ever looks at one that it did not make itself.
 TEMPORARY = ".tmp"
 
@@ -59,6 +61,36 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file for people and programs, whole or not at all."""
     write_text(path, json_text(value))
+
+
+def read_json(path: Path, missing: str, remedy: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    missing
+        What to do where there is no such file: the rest of the message.
+    remedy
+        What to do where it is damaged.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such file.
+    DataError
+        If it cannot be read, or is no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: not found{missing}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); {remedy}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: is no JSON object; {remedy}")
+    return content
 
 
 def json_text(value: Any) -> str:

@@ -12,12 +12,12 @@ Examples
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.atomic import read_json
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.shard import FrameArray
 
@@ -148,15 +148,9 @@ def open_dataset(path: str | Path) -> Dataset:
         If it is not one that this version wrote.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{path}: not found; `make DATASET.shards` or `python -m pipeline run` writes it"
-        ) from None
-    except ValueError as error:
-        raise DataError(f"{path}: is no JSON ({error}); run the pipeline again") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    hint = "; `make DATASET.shards` or `python -m pipeline run` writes it"
+    content = read_json(path, hint, "run the pipeline again")
+    if content.get("format") != FORMAT:
         raise DataError(f"{path}: is not of format {FORMAT}; run the pipeline again to write it")
     return Dataset(
         path=path,

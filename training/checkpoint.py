@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.atomic import TEMPORARY, replacing, sha256_of_file, write_json
+from pipeline.atomic import TEMPORARY, read_json, replacing, sha256_of_file, write_json
 from pipeline.errors import ConfigurationError, DataError, machine_error
 from training.recipe import differences
 
@@ -193,16 +193,10 @@ def read_recipe(folder: str | Path) -> dict[str, Any]:
         If it is none.
     """
     path = Path(folder) / "recipe.json"
-    try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{path}: not found: nothing was trained to its end there; `make DATASET.train` does"
-        ) from None
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); train again with --overwrite") from None
+    hint = ": nothing was trained to its end there; `make DATASET.train` does"
+    recipe = read_json(path, hint, "train again with --overwrite")
     needed = ("format", "kind", "key", "settings", "architecture", "data", "weights_sha256")
-    missing = [name for name in needed if not isinstance(recipe, dict) or name not in recipe]
+    missing = [name for name in needed if name not in recipe]
     if missing:
         raise DataError(
             f"{path}: is no recipe of a finished training, {missing[0]} is missing; train again "
