@@ -89,9 +89,6 @@ def connect(settings: Cluster) -> Iterator[Any]:
             # Dask would close a worker for good that takes longer than 15 s to start again.
             "distributed.deploy.lost-worker-timeout": "1h",
             "distributed.admin.large-graph-warning-threshold": "1GB",
-            # Tasks that a worker has at hand for each of its threads: with one alone, it would
-            # wait after each short shard until the scheduler answers.
-            "distributed.scheduler.worker-saturation": 4,
             # Samples of every worker's stack a hundred times a second, for a dashboard.
             "distributed.worker.profile.enabled": False,
         }
