@@ -179,7 +179,7 @@ def detect(
     share = dataclasses.replace(page, thumbnails=page.thumbnails // len(videos))
     found = []
     for source, folder in zip(sources, folders, strict=True):
-        with progress_bar(source.total or 0, source.name) as bar:
+        with progress_bar(source.total, source.name) as bar:
             one = detect_video(
                 detector,
                 source,

@@ -25,9 +25,13 @@ class LogLines:
         self._stream.flush()
 
 
-def progress_bar(total: int, label: str, *, done: int = 0, position: int = 0) -> tqdm:
-    """Return a tqdm bar on standard error for ``total`` things, ``done`` of them already."""
+def progress_bar(total: int | None, label: str, *, done: int = 0, position: int = 0) -> tqdm:
+    """Return a tqdm bar on standard error for ``total`` things, ``done`` of them already.
+
+    Where nobody knows the total, as of a camera, it counts.
+    """
     terminal = sys.stderr.isatty()
+    counts = terminal or total is None
     return tqdm(
         total=total,
         initial=done,
@@ -38,6 +42,6 @@ def progress_bar(total: int, label: str, *, done: int = 0, position: int = 0) ->
         maxinterval=10.0 if terminal else 60.0,
         dynamic_ncols=terminal,
         ascii=None if terminal else True,
-        bar_format=None if terminal else "{l_bar}{bar:10}{r_bar}",
+        bar_format=None if counts else "{l_bar}{bar:10}{r_bar}",
         leave=True,
     )

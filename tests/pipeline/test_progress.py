@@ -36,3 +36,12 @@ def test_lines_come_once_a_minute(monkeypatch):
         for _ in range(1000):
             bar.update()
     assert log.getvalue().count("frames:") <= 2
+
+
+def test_without_a_total_it_counts(monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    with progress_bar(None, "camera") as bar:
+        bar.update(7)
+    last = log.getvalue().splitlines()[-1]
+    assert last.startswith("camera: 7it") and "/0" not in last
