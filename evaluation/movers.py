@@ -95,8 +95,10 @@ class Movers:
     def flow(self, start: int, stop: int) -> np.ndarray:
         """Return the flow of each frame, the last repeated: (n, S, S, 2) float32."""
         last = self._video.frames
-        flow = self._live.flow(self.frames(start, min(stop + 1, last))).astype(np.float32)
+        first = min(start, last - 2)  # of the last frame alone, the flow is the one before it
+        flow = self._live.flow(self.frames(first, min(stop + 1, last))).astype(np.float32)
         flow = np.concatenate([flow, flow[-1:]]) if stop == last else flow
+        flow = flow[start - first :]
         self._cells.update(enumerate(cells(flow, CELLS), start))
         return flow
 

@@ -64,6 +64,15 @@ def test_flow_is_that_of_the_frames_and_its_last_is_repeated(dataset):
     assert made.features(3, 8).shape == (5, 5)
 
 
+@pytest.mark.parametrize("frames", [16, 41, 81])
+def test_a_last_part_of_one_frame_has_the_last_flow(tmp_path, frames):
+    opened = open_dataset(make_shards(tmp_path, frames=frames))
+    last = movers(opened).flow(frames - 1, frames)
+    assert last.shape == (1, 32, 32, 2)
+    np.testing.assert_array_equal(last, movers(opened).flow(0, frames)[-1:])
+    assert movers(opened).velocity().shape == (frames, 64, 64, 2)
+
+
 def test_objects_are_as_fast_as_the_fastest_and_twice_that(dataset):
     made = movers(dataset)
     assert made._speed == pytest.approx(1.0, abs=0.15)  # the fixture's square moves 1 px a frame
