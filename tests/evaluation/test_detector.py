@@ -85,6 +85,18 @@ def test_the_delay_is_what_it_says(run, images, batch, options, frames):
     assert batch > 1 or set(late) == {frames}
 
 
+@pytest.mark.parametrize("protocol", ["local", "dense"])
+def test_streams_of_any_length_have_a_score_a_frame(run, images, protocol):
+    detector = Detector(run, protocol=protocol, batch=4)
+    for length in (2, 3, 8, 9, 16, 17, 18):
+        found = list(detector.scores(images[:length]))
+        assert [one.frame for one in found] == list(range(length))
+        assert np.isfinite([one.total for one in found]).all()
+    assert list(detector.scores([])) == []
+    with pytest.raises(ConfigurationError, match="at least 2"):
+        list(detector.scores(images[:1]))
+
+
 def test_a_new_stream_forgets_the_last(run, images):
     detector = Detector(run, batch=3)
     first = [one.total for one in detector.scores(images)]
