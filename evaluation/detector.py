@@ -24,13 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.auc_table import check_fresh
 from evaluation.fusion import fuse
 from evaluation.indicators import Scoring, load_networks
 from evaluation.protocols import Streamed
 from evaluation.raw_stream import Raw, RawStream
 from evaluation.run import Run, open_run
 from evaluation.scales import DenseScale, LocalScale, Scale, Scaled
-from evaluation.scores import Indicator
+from evaluation.scores import Indicator, open_scores
 from evaluation.threshold import Alarm, Threshold, choose_threshold
 from pipeline.errors import ConfigurationError
 from pipeline.live import Live
@@ -92,7 +93,8 @@ class Detector:
     Raises
     ------
     ConfigurationError, DataError
-        If the run is not complete, or has no held-out normal videos.
+        If the run is not complete, was trained anew since it was scored, or has no held-out normal
+        videos.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Detector:
             raise ConfigurationError(f"batch: {batch} is below 1")
         self.batch = batch
         self.protocol = protocol
+        check_fresh(self.run, open_scores(self.run.out / "scores"))
         self.scoring = scoring or Scoring()
         self.scale = self._scale(indicators, scene, maps)
         self.eta = self.scale.eta

@@ -12,7 +12,7 @@ from evaluation.results import Fusing, apply
 from evaluation.run import open_run
 from evaluation.scores import open_scores
 from evaluation.threshold import Alarm
-from pipeline.errors import ConfigurationError
+from pipeline.errors import ConfigurationError, DataError
 from pipeline.models.tvl1 import compute_flow
 
 
@@ -61,7 +61,6 @@ def test_heat_shows_how_far_a_place_goes_beyond_its_level(run, images):
         # The mean over windows has no place above the mean of their highest ones.
         assert one.heat.max() <= values.mean() / 2 + 1e-3
         assert one.heat.max() > 0
-    assert Detector(run, maps=False).scale.finish() == []
     assert next(iter(Detector(run, maps=False).scores(images))).heat is None
 
 
@@ -162,3 +161,17 @@ def test_the_flow_of_a_stream_is_the_stages(run, images):
     gray = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images[:3]]
     flow = Live(run.dataset).flow(images[:3])
     np.testing.assert_array_equal(flow[1], compute_flow(gray[1], gray[2]).astype(np.float16))
+
+
+@pytest.mark.parametrize("protocol", ["local", "dense"])
+def test_networks_that_were_trained_since_the_scoring_are_refused(run, tmp_path, protocol):
+    import shutil
+
+    from tests.evaluation.conftest import make_network
+
+    folder = tmp_path / "copy" / run.folder.name
+    shutil.copytree(run.folder.parent, folder.parent)
+    shutil.rmtree(folder / "temporal")
+    make_network(folder, "temporal", seed=1)
+    with pytest.raises(DataError, match="other weights"):
+        Detector(folder, protocol=protocol)
