@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -92,29 +93,49 @@ def make_plan(stage: Stage, cache: Path, videos: int, frames: int, shard_frames:
     return Plan("bench", cache, shard_frames, planned, entries)
 
 
-def steady_seconds(stage: Stage, shards: int, workers: int) -> float:
-    """Return the seconds between the first and the last result: no start-up of workers."""
+def steady_seconds(stage: Stage, shards: int, workers: int, folder: Path) -> float:
+    """Return the seconds between the first and the last result: no start-up of workers.
+
+    Folders are left for the end: ext4 makes files slowly for minutes after many were removed.
+    """
     from pipeline.cluster import Cluster, connect
     from pipeline.engine import _results
     from pipeline.work import Settings, Summary, missing_shards
 
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Cluster(kind="processes", workers=workers)
-        warm = make_plan(stage, Path(folder) / "warm", 2 * workers, 4, 4)
-        plan = make_plan(stage, Path(folder) / "cache", 4, shards, 4)
-        logs = Path(folder) / "logs"
-        with connect(settings) as client:
-            client.wait_for_workers(workers)
-            missing = missing_shards(warm, Summary())
-            assert all(
-                not r.error for r in _results(client, warm, missing, settings, Settings(), logs)
-            )
-            missing = missing_shards(plan, Summary())
+    settings = Cluster(kind="processes", workers=workers)
+    folder = Path(tempfile.mkdtemp(dir=folder))
+    warm = make_plan(stage, folder / "warm", 2 * workers, 4, 4)
+    plan = make_plan(stage, folder / "cache", 4, shards, 4)
+    logs = folder / "logs"
+    with connect(settings) as client:
+        client.wait_for_workers(workers)
+        missing = missing_shards(warm, Summary())
+        assert all(not r.error for r in _results(client, warm, missing, settings, Settings(), logs))
+        missing = missing_shards(plan, Summary())
+        start = time.perf_counter()
+        assert all(not r.error for r in _results(client, plan, missing, settings, Settings(), logs))
+        return time.perf_counter() - start
+
+
+def _busy(rounds: int) -> None:
+    Busy(rounds=rounds).compute(Job(video="", frames=range(1), inputs={}, source=None, key=""))
+
+
+def bare_gain() -> float:
+    """Return how much faster two processes are than one without any engine, at this moment.
+
+    Cores that share a cache, a clock or a host with others give less than 2.
+    """
+    context = multiprocessing.get_context("spawn")
+    work = [Busy().rounds] * (WORK_SHARDS // 2)
+    with context.Pool(1) as one, context.Pool(2) as two:
+        seconds = []
+        for pool in (one, two):
+            pool.map(_busy, [1, 1], chunksize=1)
             start = time.perf_counter()
-            assert all(
-                not r.error for r in _results(client, plan, missing, settings, Settings(), logs)
-            )
-            return time.perf_counter() - start
+            pool.map(_busy, work, chunksize=1)
+            seconds.append(time.perf_counter() - start)
+    return seconds[0] / seconds[1]
 
 
 def fsync_seconds(times: int = 100) -> float:
@@ -158,27 +179,39 @@ print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
 
 def rows() -> list[Row]:
     """Measure the three."""
-    overhead = min(steady_seconds(Empty(), OVERHEAD_SHARDS, 1) for _ in range(2)) / OVERHEAD_SHARDS
-    disk = min(fsync_seconds() for _ in range(2))
-    pairs = [
-        (steady_seconds(Busy(), WORK_SHARDS, 1), steady_seconds(Busy(), WORK_SHARDS, 2))
-        for _ in range(3)
-    ]
-    one, two = (statistics.median(column) for column in zip(*pairs, strict=True))
-    gain = statistics.median(first / second for first, second in pairs)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        overhead = min(steady_seconds(Empty(), OVERHEAD_SHARDS, 1, folder) for _ in range(2))
+        disk = min(fsync_seconds() for _ in range(2))
+        turns = [
+            (
+                steady_seconds(Busy(), WORK_SHARDS, 1, folder),
+                steady_seconds(Busy(), WORK_SHARDS, 2, folder),
+                bare_gain(),
+            )
+            for _ in range(3)
+        ]
+    one, two, bare = (statistics.median(column) for column in zip(*turns, strict=True))
+    gain = statistics.median(first / second for first, second, _ in turns)
     short, long = peak_megabytes(1000), peak_megabytes(10_000)
     return [
         Row(
             "engine_overhead",
-            1e3 * overhead,
+            1e3 * overhead / OVERHEAD_SHARDS,
             1e3 * disk,
-            disk / overhead,
+            disk / (overhead / OVERHEAD_SHARDS),
             5.0,
             "ms a shard",
             "an empty stage, one worker; beside what the disk takes for its three fsyncs",
         ),
         Row(
-            "two_workers", two, one, gain, 1.85, "s", f"{WORK_SHARDS} shards on 2 workers and on 1"
+            "two_workers",
+            two,
+            one,
+            gain,
+            1.85,
+            "s",
+            f"{WORK_SHARDS} shards on 2 workers and on 1; without the engine {bare:.2f}",
         ),
         Row(
             "worker_memory",

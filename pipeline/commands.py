@@ -104,7 +104,7 @@ def _report_failures(summary: engine.Summary) -> int:
     print(f"{len(direct)} tasks failed, {skipped} more read what they make:", file=sys.stderr)
     for result in direct[:20]:
         print(f"  {result.name}: {result.error}", file=sys.stderr)
-        if result.log:
+        if result.log and Path(result.log).exists():
             print(f"    log: {result.log}", file=sys.stderr)
     if len(direct) > 20:
         print(f"  ... and {len(direct) - 20} more", file=sys.stderr)

@@ -109,7 +109,7 @@ def run_task(task: Task, *upstream: Result, wait: bool = True) -> Result:
     with _log_file(task.log) as log:
         try:
             for number, frames in task.shards:
-                record = _commit(task, number, frames, log, wait)
+                record = _commit(task, number, frames, wait)
                 if record is None:
                     return Result(stage=task.stage.NAME, name=task.name, busy=True)
                 for name, value in record.items():
@@ -139,9 +139,7 @@ def _vanished(error: OSError, folder: Path) -> bool:
     return isinstance(error, FileNotFoundError) and str(error.filename).startswith(str(folder))
 
 
-def _commit(
-    task: Task, number: int, frames: range, log: logging.Logger, wait: bool
-) -> dict[str, Any] | None:
+def _commit(task: Task, number: int, frames: range, wait: bool) -> dict[str, Any] | None:
     """Compute and commit one shard; None where another run is at it and ``wait`` is False."""
     path = task.folder / f"{number:05d}.h5"
 
@@ -182,11 +180,11 @@ def _commit(
                 "seconds": round(seconds, 4),
                 "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "host": socket.gethostname(),
+                "process": os.getpid(),
                 "versions": library_versions(),
             },
             task.compression,
         )
-    log.info("%s: %d frames in %.2f s", path.name, len(frames), seconds)
     return {"shards": 1, "bytes": record["bytes"], "seconds": seconds}
 
 
@@ -239,22 +237,29 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
+class _TaskFile(logging.FileHandler):
+    """A log that appears with its first line: a million shards that went well leave none."""
+
+    def _open(self) -> Any:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        stream = super()._open()
+        stream.write(f"on {socket.gethostname()}, process {os.getpid()}\n")
+        return stream
+
+
 @contextlib.contextmanager
 def _log_file(path: Path) -> Iterator[logging.Logger]:
     """Send the task's log, and warnings of the libraries it calls, to its own file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = _TaskFile(path, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     thread = threading.get_ident()
     handler.addFilter(lambda record: record.thread == thread)
     log = logging.getLogger("pipeline.task")
-    log.setLevel(logging.INFO)
     log.propagate = False
     loggers = [log, logging.getLogger("py.warnings")]
     logging.captureWarnings(True)
     for logger in loggers:
         logger.addHandler(handler)
-    log.info("on %s, process %d", socket.gethostname(), os.getpid())
     try:
         yield log
     finally:

@@ -71,7 +71,11 @@ def test_a_failing_video_does_not_stop_the_others(tmp_path):
     assert {failure.stage for failure in skipped} == {"difference"}
     assert summary.computed == {"noise": 5, "difference": 2}
     with open(direct[0].log) as file:  # noqa: PTH123
-        assert "Traceback" in file.read()
+        text = file.read()
+    assert "Traceback" in text
+    assert f"process {os.getpid()}\n" in text
+    assert {log.stem for log in (tmp_path / "logs").rglob("*.log")} == {"00000", "00001", "00002"}
+    assert not list((tmp_path / "logs" / "difference").rglob("*.log"))
     with pytest.raises(DataError, match="3 shards of noise are missing"):
         engine.check_complete(plan)
 

@@ -53,19 +53,15 @@ def jobs():
     return [line.split()[0] for line in asked.stdout.splitlines() if line.endswith("RUNNING")]
 
 
-def processes(folder, stage):
-    logs = (folder / "logs" / stage).rglob("*.log")
-    return {
-        line.rsplit(" ", 1)[1]
-        for log in logs
-        for line in log.read_text().splitlines()
-        if "process" in line
-    }
+def processes(plan, stage):
+    records = plan.stages[stage].folder.rglob("[0-9]*.json")
+    return {json.loads(record.read_text())["process"] for record in records}
 
 
 def test_dask_jobqueue_computes_what_a_local_run_does_each_stage_on_its_workers(tmp_path, capfd):
-    _, shards = on_slurm(tmp_path)
-    assert processes(tmp_path, "noise").isdisjoint(processes(tmp_path, "difference"))
+    plan, shards = on_slurm(tmp_path)
+    assert processes(plan, "noise").isdisjoint(processes(plan, "difference"))
+    assert processes(plan, "noise")
     assert shards == local(tmp_path)
     printed = capfd.readouterr().out
     assert "scheduler tcp://127.0.0.1:" in printed

@@ -23,7 +23,7 @@ from tests.pipeline.toys import make_plan
 ROOT = Path(__file__).parents[2]
 FRAMES = (40, 17, 33, 48, 16, 25)
 #: What two honest records of one shard may differ in.
-PASSING = {"seconds", "written", "host", "record_sha256"}
+PASSING = {"seconds", "written", "host", "process", "record_sha256"}
 
 
 @dataclass(frozen=True)
