@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
-import logging
 import math
 import os
 import socket
@@ -31,6 +30,7 @@ from pipeline.errors import (
 from pipeline.reader import VideoArrays
 from pipeline.shard import MissingShard, write_shard
 from pipeline.stage import Array, Job, Stage
+from pipeline.tasklog import task_log
 
 if TYPE_CHECKING:
     from pipeline.video import Video
@@ -106,7 +106,7 @@ def run_task(task: Task, *upstream: Result, wait: bool = True) -> Result:
         )
     _settle()
     done = {"shards": 0, "bytes": 0, "seconds": 0.0}
-    with _log_file(task.log) as log:
+    with task_log(task.log) as log:
         try:
             for number, frames in task.shards:
                 record = _commit(task, number, frames, wait)
@@ -235,37 +235,6 @@ def library_versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
-
-
-class _TaskFile(logging.FileHandler):
-    """A log that appears with its first line: a million shards that went well leave none."""
-
-    def _open(self) -> Any:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        stream = super()._open()
-        stream.write(f"on {socket.gethostname()}, process {os.getpid()}\n")
-        return stream
-
-
-@contextlib.contextmanager
-def _log_file(path: Path) -> Iterator[logging.Logger]:
-    """Send the task's log, and warnings of the libraries it calls, to its own file."""
-    handler = _TaskFile(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    thread = threading.get_ident()
-    handler.addFilter(lambda record: record.thread == thread)
-    log = logging.getLogger("pipeline.task")
-    log.propagate = False
-    loggers = [log, logging.getLogger("py.warnings")]
-    logging.captureWarnings(True)
-    for logger in loggers:
-        logger.addHandler(handler)
-    try:
-        yield log
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
-        handler.close()
 
 
 #: By thread, when its shard must be done; and the thread of this process that sees to it.

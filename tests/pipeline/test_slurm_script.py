@@ -4,7 +4,8 @@ import pytest
 
 from pipeline.errors import ConfigurationError
 from pipeline.site import Jobs, Site, load_site
-from pipeline.slurm import demand, job_options, scheduler_options
+from pipeline.slurm import job_options, scheduler_options
+from pipeline.slurm_scaling import demand
 from pipeline.slurm_script import levels, script
 
 STAGES = {"frames": (), "instances": ("frames",), "masks": ("instances",), "flow": ("frames",)}
