@@ -51,7 +51,7 @@ class Manifest:
     layout: str
     videos: tuple[Video, ...]
     evaluate: str
-    settings: Mapping[str, float]
+    settings: Mapping[str, float | None]
     expected: Mapping[str, Expected]
     source: Source
     notes: tuple[str, ...]

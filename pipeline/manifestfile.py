@@ -107,8 +107,9 @@ class Source:
 class Settings:
     """What belongs to the data set rather than to a stage or a method."""
 
-    flow_scale: float = 10.0
-    """Speed (px/frame at 256 x 256) at which flow as shown to A^t is full."""
+    flow_scale: float | None = None
+    """Speed (px/frame at 256 x 256) at which flow as shown to A^t is full; by default measured
+    on the training videos."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +171,9 @@ def check(manifest: ManifestFile, where: str) -> None:
         raise ConfigurationError(
             f"{where}: name: {manifest.name[:80]!r} is used in paths; write letters, digits, . _ -"
         )
-    if manifest.settings.flow_scale <= 0 or (manifest.fps is not None and manifest.fps <= 0):
+    if any(
+        value is not None and value <= 0 for value in (manifest.settings.flow_scale, manifest.fps)
+    ):
         raise ConfigurationError(f"{where}: fps and flow_scale must be above 0")
     for root in manifest.roots:
         check_relative(root, f"{where}: roots")

@@ -9,6 +9,13 @@ from pipeline.errors import ConfigurationError
 from pipeline.reader import Dataset
 from training.flow_display import show_flow
 
+#: Flows that a scale is measured on, at most.
+SAMPLED_FLOWS = 1000
+#: How much faster than what is normal flow may be before it is cut off.
+ROOM = 2.5
+#: px/frame; below it a scene that stands still would be all noise.
+LEAST_SCALE = 1.0
+
 
 def read_frames(
     dataset: Dataset,
@@ -101,17 +108,38 @@ def to_network(clips: Tensor, flow_scale: float | None = None, display: str = "u
 
 
 def flow_scale(dataset: Dataset) -> float:
-    """Return the data set's flow scale in px/frame, which flow is divided by.
+    """Return the speed in px/frame that shows as full scale: the manifest's, else measured.
 
     Raises
     ------
     ConfigurationError
-        If the data set has none.
+        If the manifest's is no number above 0.
     """
     scale = dataset.settings.get("flow_scale")
+    if scale is None:
+        return measured_flow_scale(dataset)
     if not isinstance(scale, int | float) or not scale > 0:
         raise ConfigurationError(
-            f"{dataset.path}: settings.flow_scale is {scale!r}; the temporal network needs the "
-            f"speed (px/frame) that shows as full scale: set it in the manifest of {dataset.name}"
+            f"{dataset.path}: settings.flow_scale is {scale!r}; set the speed (px/frame) that "
+            f"shows as full scale in the manifest of {dataset.name}, or leave it out to have it "
+            "measured"
         )
     return float(scale)
+
+
+def measured_flow_scale(dataset: Dataset) -> float:
+    """Return a scale with room above what moves in the training videos, in tenths of px/frame.
+
+    The speed that 0.1 % of a frame's pixels exceed, of frames evenly spread over the videos; of
+    these speeds the one that 1 % of the frames exceed, so that neither empty frames nor a rare
+    flicker decide; 2.5 times that, and at least 1 px (a choice).
+    """
+    videos = dataset.select("train", holdout=False)
+    flows = [dataset.arrays("flow", video.name)["flow"] for video in videos]
+    places = [(flow, place) for flow in flows for place in range(len(flow))]
+    chosen = np.linspace(0, len(places) - 1, min(len(places), SAMPLED_FLOWS)).round().astype(int)
+    speeds = []
+    for number in chosen:
+        flow, place = places[number]
+        speeds.append(np.quantile(np.linalg.norm(flow[place].astype(np.float32), axis=-1), 0.999))
+    return max(LEAST_SCALE, round(ROOM * float(np.quantile(speeds, 0.99)), 1))
