@@ -155,12 +155,13 @@ def _manifest(
 
 def _check_apart(videos: Sequence[Video]) -> None:
     """Raise a DataError if one video is in two splits: nothing tested may be trained on."""
-    seen: dict[str, str] = {}
+    seen: dict[str, Video] = {}
     for video in videos:
-        other = seen.setdefault(os.path.realpath(video.path), video.name)
-        if other != video.name:
+        other = seen.setdefault(os.path.realpath(video.path), video)
+        pieces_of_one = other.piece[1] > 1 and other.split == video.split
+        if other is not video and not pieces_of_one:
             raise DataError(
-                f"{video.path}: is both {other} and {video.name}; keep each video in one place"
+                f"{video.path}: is both {other.name} and {video.name}; keep each video in one place"
             )
 
 
@@ -193,7 +194,7 @@ def _videos(
     truths = _truths(root, found, siblings, where, notes)
     return [
         Video(
-            name=f"{found.split}/{name}",
+            name=f"{found.split}/{name}{_suffix(piece, group.pieces)}",
             split=found.split,
             path=match.path,
             images=images,
@@ -203,9 +204,15 @@ def _videos(
             fps=manifest.fps if images else None,
             frame_count=manifest.frame_count,
             source=truth,
+            piece=(piece, group.pieces),
         )
         for name, match, truth in zip(found.names, found.matches, truths, strict=True)
+        for piece in range(group.pieces)
     ]
+
+
+def _suffix(piece: int, pieces: int) -> str:
+    return f"-{piece + 1:0{len(str(pieces))}}" if pieces > 1 else ""
 
 
 def _truths(

@@ -57,6 +57,8 @@ class Group:
     """``allowed``: no ground truth need be there."""
     optional: bool = False
     """Whether there may be no such videos at all."""
+    pieces: int = 1
+    """How many videos each counts as: parts of equal length of a long recording. Training only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +212,10 @@ def _check_group(group: Group, where: str, split: str) -> None:
     _one_of(group.unlabelled, ("error", "allowed"), f"{where}: unlabelled")
     if group.names:
         check_relative(group.names, f"{where}: names")
+    if not 1 <= group.pieces <= 10_000 or (group.pieces > 1 and split != "train"):
+        raise ConfigurationError(
+            f"{where}: pieces: {group.pieces}: from 1 to 10000, above 1 for the split train alone"
+        )
     if split == "train" and (group.labels or group.pixels):
         raise ConfigurationError(f"{where}: training videos are normal and take no ground truth")
     for kind, specs, formats in (

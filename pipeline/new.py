@@ -26,6 +26,10 @@ from pipeline.progress import progress_bar
 from pipeline.schema import build
 from pipeline.video import VIDEO_SUFFIXES, Video, VideoFacts
 
+#: What a single normal video is cut into, and what a part must have to be worth it.
+PIECES = 8
+PIECE_FRAMES = 64
+
 
 @dataclass(frozen=True)
 class NewManifest:
@@ -103,7 +107,8 @@ def new_manifest(
     if loose:
         content["frame_count"] = "decoded"
     left = [line for path in given[:2] for line in _left_out(path, {labels, normal, test})]
-    findings = (*_findings(manifest, facts, labels is not None), *left, *loose)
+    cut = _cut(manifest, facts, splits["train"])
+    findings = (*_findings(manifest, facts, labels is not None), *cut, *left, *loose)
     commands = (f"make {name} DATA={_quoted(data)} PRESET=quick",)
     return NewManifest(_text(content, findings, commands), data, findings, commands)
 
@@ -253,11 +258,6 @@ def _findings(manifest: Manifest, facts: dict[str, VideoFacts], labelled: bool) 
             f"{sum(one.frames for one in found)} frames, {', '.join(sizes)} pixels, "
             f"{', '.join(rates)} frames a second"
         )
-    if len(manifest.select("train")) == 1:
-        lines.append(
-            "train: of one video none can be held out to set scales and thresholds on; cut it into "
-            "pieces (ffmpeg -i VIDEO -c copy -f segment -segment_time 600 %03d.mp4) and try again"
-        )
     anomalous = [one.anomalous for one in facts.values() if one.anomalous is not None]
     total = sum(one.frames for one in facts.values() if one.anomalous is not None)
     if not labelled:
@@ -267,6 +267,23 @@ def _findings(manifest: Manifest, facts: dict[str, VideoFacts], labelled: bool) 
         if sum(anomalous) in (0, total):
             lines.append("labels are of one class only: the AUC is undefined")
     return tuple(lines)
+
+
+def _cut(
+    manifest: Manifest, facts: dict[str, VideoFacts], groups: list[dict[str, Any]]
+) -> list[str]:
+    """Let a single normal video count as several, so that a part of it can be held out."""
+    found = manifest.select("train")
+    if len(found) > 1:
+        return []
+    pieces = min(PIECES, facts[found[0].name].frames // PIECE_FRAMES)
+    if pieces < 2:
+        return [
+            "train: of one video this short none can be held out to set scales and thresholds on; "
+            f"record more: {2 * PIECE_FRAMES} frames at least, better an hour"
+        ]
+    groups[0]["pieces"] = pieces
+    return [f"train: the one video counts as {pieces}, parts of equal length: some are held out"]
 
 
 def _text(content: dict[str, Any], findings: Iterable[str], commands: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ there, so reading a video shard by shard decodes each frame once.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pipeline.groundtruth import Truth, VideoTruth
 
 __all__ = ["MIN_FRAMES", "VIDEO_SUFFIXES", "Video", "VideoFacts"]
+
+_one_probe = threading.Lock()
 
 MIN_FRAMES = 16
 """Frames of one clip: shorter videos cannot be used."""
@@ -80,6 +83,8 @@ class Video:
         ``strict``: the count in the file's header must equal the frames that decode.
     source : VideoTruth or None
         Where its ground truth lies.
+    piece : (int, int)
+        Which of how many parts of equal length this video is of its file, counted from 0.
     """
 
     name: str
@@ -90,6 +95,7 @@ class Video:
     fps: float | None = None
     frame_count: str = "strict"
     source: VideoTruth | None = None
+    piece: tuple[int, int] = (0, 1)
 
     @property
     def labelled(self) -> bool:
@@ -114,6 +120,14 @@ class Video:
         """
         if wanted.step != 1 or wanted.start < 0:
             raise ValueError(f"{wanted}: frames are read in order, step 1, from 0 on")
+        if self.piece[1] > 1:
+            part = self._part(self._whole())
+            if wanted.stop > len(part):
+                raise DataError(
+                    f"{self.name}: frame {wanted.stop - 1} was asked for, this piece of "
+                    f"{self.path} has {len(part)}; change `pieces` in the manifest"
+                )
+            wanted = range(part.start + wanted.start, part.start + wanted.stop)
         if self.images:
             return rgb_frames(_images(self.path, stamp(self.path)), wanted)
         return file_frames(self.path, wanted)
@@ -125,9 +139,16 @@ class Video:
 
     def count(self) -> int:
         """Return the number of frames, decoding the file unless its header is known right."""
+        return len(self._part(self._whole()))
+
+    def _whole(self) -> int:
         if self.images:
             return len(_images(self.path, stamp(self.path)))
         return count_file(self.path, self.frame_count, stamp(self.path))
+
+    def _part(self, whole: int) -> range:
+        number, pieces = self.piece
+        return range(whole * number // pieces, whole * (number + 1) // pieces)
 
     def probe(self) -> VideoFacts:
         """Read the video from end to end, check it and its labels, and return its facts.
@@ -137,18 +158,25 @@ class Video:
         DataError
             Unreadable, truncated, too short, of changing size, or labels that do not fit.
         """
-        frames, (height, width), fps, digest = (
-            _probe_images(self.path) if self.images else probe_file(self.path, self.frame_count)
-        )
+        whole, (height, width), fps, digest = self._probe_whole()
+        part = self._part(whole)
+        frames = len(part)
         if frames < MIN_FRAMES:
-            raise DataError(
-                f"{self.path}: has {frames} frames, a clip needs {MIN_FRAMES}; leave it out"
-            )
+            what = self.path if self.piece[1] == 1 else f"{self.name}, a piece of {self.path}"
+            raise DataError(f"{what}: has {frames} frames, a clip needs {MIN_FRAMES}; leave it out")
+        if self.piece[1] > 1:
+            digest = hashlib.sha256(f"{digest} {part.start} {part.stop}".encode()).hexdigest()
         anomalous = None
         if self.source is not None:
             truth = self.source.read(frames, (height, width))
             anomalous = int(truth.labels.sum())
         return VideoFacts(frames, width, height, self.fps or fps, digest, anomalous)
+
+    def _probe_whole(self) -> tuple[int, tuple[int, int], float | None, str]:
+        if self.piece[1] == 1:
+            return _probe_now(self.path, self.images, self.frame_count)
+        with _one_probe:  # of the pieces, the first reads the file to its end for all
+            return _probe_once(self.path, self.images, self.frame_count, stamp(self.path))
 
     def truth(self) -> Truth:
         """Return the frame labels and, where there are, a reader of pixel masks.
@@ -166,6 +194,8 @@ class Video:
     def signature(self) -> str:
         """Return what changes when a file of this video or its truth does: names, sizes, times."""
         parts = [repr((self.fps, self.frame_count))]
+        if self.piece[1] > 1:
+            parts.append(repr(self.piece))
         paths = _entries(self.path) if self.images else [self.path]
         parts += [f"{path.name}|{stamp(path)}" for path in paths]
         if self.source is not None:
@@ -187,6 +217,19 @@ def _entries(folder: Path) -> list[Path]:
 @lru_cache(maxsize=8)
 def _images(folder: Path, _stamp: tuple[int, int]) -> list[Path]:
     return list_images(folder)
+
+
+def _probe_now(
+    path: Path, images: bool, frame_count: str
+) -> tuple[int, tuple[int, int], float | None, str]:
+    return _probe_images(path) if images else probe_file(path, frame_count)
+
+
+@lru_cache(maxsize=16)
+def _probe_once(
+    path: Path, images: bool, frame_count: str, _stamp: tuple[int, int]
+) -> tuple[int, tuple[int, int], float | None, str]:
+    return _probe_now(path, images, frame_count)
 
 
 def _probe_images(folder: Path) -> tuple[int, tuple[int, int], float | None, str]:

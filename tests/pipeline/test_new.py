@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_single_video_single_folder_and_files_beside_folders(tmp_path: Path) -> 
     made = new_manifest("gate", one, frames)
     manifest = load_manifest(written(tmp_path, made), made.data)
     assert [video.name for video in manifest.videos] == ["train/one", "test/b"]
-    assert any("none can be held out" in line for line in made.findings)
+    assert any("this short none can be held out" in line for line in made.findings)
     assert "train: 1 video, 20 frames, 48x32 pixels, 25 frames a second" in made.findings
     write_images(tmp_path / "a/two", moving(20))
     made = new_manifest("gate", tmp_path / "a")
@@ -98,6 +99,32 @@ def test_single_video_single_folder_and_files_beside_folders(tmp_path: Path) -> 
     assert [video.name for video in manifest.videos] == ["train/one", "train/two"]
     assert not any("none can be held out" in line for line in made.findings)
     assert made.data == tmp_path / "a"
+
+
+@pytest.mark.parametrize("kind", ["file", "images"])
+def test_one_long_video_counts_as_several(tmp_path: Path, kind: str) -> None:
+    frames = moving(200)
+    if kind == "file":
+        one = write_video(tmp_path / "a/one.avi", frames)
+    else:
+        one = write_images(tmp_path / "a", frames)
+    made = new_manifest("gate", one)
+    assert "train: the one video counts as 3, parts of equal length: some are held out" in (
+        made.findings
+    )
+    manifest = load_manifest(written(tmp_path, made), made.data)
+    assert [video.name[-2:] for video in manifest.videos] == ["-1", "-2", "-3"]
+    whole = replace(manifest.videos[0], piece=(0, 1))
+    facts = [video.probe() for video in manifest.videos]
+    assert [fact.frames for fact in facts] == [66, 67, 67]
+    assert [video.count() for video in manifest.videos] == [66, 67, 67]
+    parts = [video.read(range(video.count())) for video in reversed(manifest.videos)]
+    assert np.array_equal(np.concatenate(parts[::-1]), whole.read(range(200)))
+    assert np.array_equal(manifest.videos[1].read(range(5, 9)), whole.read(range(71, 75)))
+    assert len({fact.digest for fact in facts} | {whole.probe().digest}) == 4
+    assert len({video.signature() for video in (whole, *manifest.videos)}) == 4
+    with pytest.raises(DataError, match="frame 66 was asked for, this piece of"):
+        manifest.videos[0].read(range(60, 67))
 
 
 def test_a_count_that_only_the_header_knows_is_told(tmp_path: Path) -> None:
