@@ -85,10 +85,11 @@ demo: setup ## the whole method on generated videos, to a report
 test: setup ## the whole test suite
 	$(PYTHON) -m pytest $(PYTEST_OPTIONS)
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy and who may import whom
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
 
 docs: $(VENV)/.docs ## this documentation as a site, warnings as errors: build/docs/index.html
 	$(PYTHON) -m sphinx -W --keep-going -q -E -a -b html docs build/docs
@@ -112,7 +113,7 @@ audit: setup ## known vulnerabilities of what is installed, where the service ca
 	$(PYTHON) -m pip_audit --local --skip-editable
 
 slurm.script: setup ## print what submits data set NAME to SLURM: arrays, trainings, report (SITE, ARRAY)
-	@$(PYTHON) -m pipeline.slurm_script --site '$(SITE)' --dataset $(or $(NAME),ped2) --array $(ARRAY) \
+	@$(PYTHON) -m pipeline.execution.executors.slurm_script --site '$(SITE)' --dataset $(or $(NAME),ped2) --array $(ARRAY) \
 	  --networks $(NETWORKS) --variables 'DATA=$(DATA)' 'CACHE=$(CACHE)' 'RUNS=$(RUNS)' PRESET=$(PRESET) METHOD=$(METHOD) SEED=$(SEED)
 
 clean: ## remove .venv and build; cache and runs stay

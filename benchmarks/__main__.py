@@ -17,8 +17,8 @@ from pathlib import Path
 
 import benchmarks
 from benchmarks.common import Row
-from pipeline.errors import ConfigurationError, run_main
-from pipeline.task import library_versions
+from pipeline.base.errors import ConfigurationError, run_main
+from pipeline.execution.task import library_versions
 
 
 def topics() -> list[str]:

@@ -62,8 +62,8 @@ def make_bf16(side: str) -> Turn:
 def _make(engine: Any, bf16: bool) -> Turn:
     import torch
 
-    from training.allocator import keep_freed_memory
-    from training.autoencoder import build_autoencoder, reconstruction_loss
+    from training.networks.allocator import keep_freed_memory
+    from training.networks.autoencoder import build_autoencoder, reconstruction_loss
 
     torch.manual_seed(0)
     model = build_autoencoder(engine=engine).train()

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common import Row, in_pairs, seconds
-from pipeline.errors import ConfigurationError
-from pipeline.reader import Dataset, open_dataset
-from pipeline.shard import COMPRESSIONS, FrameArray, write_shard
+from pipeline.base.errors import ConfigurationError
+from pipeline.shards.reader import Dataset, open_dataset
+from pipeline.shards.shard import COMPRESSIONS, FrameArray, write_shard
 
 FRAMES = 150
 

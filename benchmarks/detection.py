@@ -32,7 +32,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def rows() -> list[Row]:
     """Detect in turn frame by frame, as from a camera, and eight frames at once, as from a file."""
-    from pipeline.demo import render_scene
+    from pipeline.data.plaza.demo import render_scene
 
     images = [rendered.frame for rendered in render_scene(77, frames=FRAMES)]
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.common import Row
-from pipeline.stage import Array, Job, Stage
+from pipeline.stages.base import Array, Job, Stage
 
 OVERHEAD_SHARDS = 600
 WORK_SHARDS = 16
@@ -75,9 +75,9 @@ class Moving(Stage):
 
 def make_plan(stage: Stage, cache: Path, videos: int, frames: int, shard_frames: int):  # type: ignore[no-untyped-def]
     """Plan one stage over videos that need no source."""
-    from pipeline.catalogue import PlannedVideo
-    from pipeline.plan import Plan, plan_stages
-    from pipeline.reader import VideoInfo
+    from pipeline.execution.catalogue import PlannedVideo
+    from pipeline.execution.plan import Plan, plan_stages
+    from pipeline.shards.reader import VideoInfo
 
     planned = plan_stages(
         "bench", cache, {stage.NAME: stage}, (stage.NAME,), shard_frames, lambda path: ""
@@ -98,9 +98,9 @@ def steady_seconds(stage: Stage, shards: int, workers: int, folder: Path) -> flo
 
     Folders are left for the end: ext4 makes files slowly for minutes after many were removed.
     """
-    from pipeline.cluster import Cluster, connect
-    from pipeline.engine import _results
-    from pipeline.work import Settings, Summary, missing_shards
+    from pipeline.execution.executors.cluster import Cluster, connect
+    from pipeline.execution.executors.dask import _results
+    from pipeline.execution.todo import Settings, Summary, missing_shards
 
     settings = Cluster(kind="processes", workers=workers)
     folder = Path(tempfile.mkdtemp(dir=folder))
@@ -160,8 +160,8 @@ def peak_megabytes(frames: int) -> float:
 import tempfile
 from pathlib import Path
 from benchmarks.engine import Moving, make_plan
-from pipeline.task import run_task
-from pipeline.work import Settings, Summary, missing_shards, video_tasks
+from pipeline.execution.task import run_task
+from pipeline.execution.todo import Settings, Summary, missing_shards, video_tasks
 with tempfile.TemporaryDirectory() as folder:
     plan = make_plan(Moving(), Path(folder), 1, {frames}, 512)
     for video, left in missing_shards(plan, Summary()):

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from benchmarks.common import Row, in_pairs
-from pipeline.models.tvl1 import FAST, opencv_tvl1, tvl1
+from pipeline.models.flow.tvl1 import FAST, opencv_tvl1, tvl1
 
 SIZE = 256
 PED2 = Path(__file__).parents[1].parent / "shared/data/ped2"
@@ -125,7 +125,7 @@ def static_pairs() -> tuple[list[Pair], str]:
             frames = [capture.read()[1] for _ in range(start + 2)][start:]
             found.append(gray_pair(frames))
         return found, "UCSD Ped2"
-    from pipeline.demo import render_scene
+    from pipeline.data.plaza.demo import render_scene
 
     clips = [[r.frame for r in render_scene(seed, frames=16)] for seed in range(4)]
     return [gray_pair(frames[-2:]) for frames in clips], "the demo plaza"

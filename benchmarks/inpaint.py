@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from benchmarks.common import Row, in_pairs
-from pipeline.models.inpainters import EMBEDDED, load_latent
-from pipeline.models.windows import Windowing
+from pipeline.models.inpainting.holes import Windowing
+from pipeline.models.inpainting.inpainters import EMBEDDED, load_latent
 
 FRAMES, SIZE, STEPS = 8, 256, 20
 HOLES = {64: (26, 10), 128: (80, 40)}

@@ -13,10 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.demo import render_scene
-from pipeline.models.inpainters import EMBEDDED, Inpainter, OpenCVInpainter, load_latent
-from pipeline.models.windows import WINDOWS, Windowing
-from pipeline.reader import open_dataset
+from pipeline.data.plaza.demo import render_scene
+from pipeline.models.inpainting.holes import WINDOWS, Windowing
+from pipeline.models.inpainting.inpainters import EMBEDDED, Inpainter, OpenCVInpainter, load_latent
+from pipeline.shards.reader import open_dataset
 
 Labelled = Iterator[tuple[np.ndarray, np.ndarray]]
 """Frames (S, S, 3) uint8 with the label maps (S, S) of their objects."""

@@ -19,10 +19,10 @@ from typing import Any
 
 from benchmarks.common import Row
 from benchmarks.engine import Empty, make_plan
-from pipeline import engine
-from pipeline.cluster import Cluster, connect
-from pipeline.shares import Share
-from pipeline.work import Settings, Summary, missing_shards
+from pipeline.execution.executors import dask as engine
+from pipeline.execution.executors.array import Share
+from pipeline.execution.executors.cluster import Cluster, connect
+from pipeline.execution.todo import Settings, Summary, missing_shards
 
 VIDEOS, FRAMES, SHARD_FRAMES = 10_000, 51_200, 512
 WAVES = 5

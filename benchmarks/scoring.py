@@ -50,7 +50,7 @@ def make(side: str) -> Turn:
     """Score the video; seconds a frame and the scores."""
     import torch
 
-    from training.autoencoder import build_autoencoder
+    from training.networks.autoencoder import build_autoencoder
 
     torch.manual_seed(0)
     model = build_autoencoder().eval()
@@ -67,7 +67,7 @@ def make(side: str) -> Turn:
 
 def score_fast(model: nn.Module, video: np.ndarray) -> np.ndarray:
     """Every frame of the video, its ends included."""
-    from evaluation.sliding import score_video
+    from evaluation.scoring.sliding import score_video
 
     return score_video(model, lambda first, end: video[first:end], len(video), batch=4)[0]
 

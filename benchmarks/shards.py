@@ -19,12 +19,12 @@ def rows() -> list[Row]:
     """Train the paper's network on 128 px clips, read from 256 px shards or held in memory."""
     import torch
 
-    from pipeline.reader import open_dataset
-    from training.autoencoder import build_autoencoder, reconstruction_loss
-    from training.clips import Batch, load_steps
-    from training.plan import plan_training, prepare
-    from training.processes import Group
-    from training.settings import AutoencoderTraining
+    from pipeline.shards.reader import open_dataset
+    from training.feed.clips import Batch, load_steps
+    from training.loops.plan import plan_training, prepare
+    from training.networks.autoencoder import build_autoencoder, reconstruction_loss
+    from training.record.processes import Group
+    from training.settings.base import AutoencoderTraining
 
     settings = AutoencoderTraining(
         network="spatial", size=128, batch=BATCH, epochs=1000, channels_last=True
@@ -77,7 +77,7 @@ def write_shards(folder: Path) -> Path:
     """Write noise as shards of frames and inpainted frames; return their shards.json."""
     import json
 
-    from pipeline.shard import write_shard
+    from pipeline.shards.shard import write_shard
 
     rng = np.random.default_rng(0)
     shape = (SIDE, SIDE, 3)

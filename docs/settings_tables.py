@@ -15,7 +15,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, capture_parser
 
-from pipeline.commandline import value_text
+from pipeline.base.cli import value_text
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ("pipeline", "training", "evaluation")

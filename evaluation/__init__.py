@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evaluation.detector import Detector, FrameScore
-    from evaluation.threshold import Alarm
+    from evaluation.detector.detector import Detector, FrameScore
+    from evaluation.measures.threshold import Alarm
 
 __all__ = ["Alarm", "Detector", "FrameScore"]
 
 _HOMES = {
-    "Alarm": "evaluation.threshold",
-    "Detector": "evaluation.detector",
-    "FrameScore": "evaluation.detector",
+    "Alarm": "evaluation.measures.threshold",
+    "Detector": "evaluation.detector.detector",
+    "FrameScore": "evaluation.detector.detector",
 }
 
 

@@ -18,7 +18,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from pipeline.errors import run_main
+from pipeline.base.errors import run_main
 
 LISTS = {"detect": "--videos", "compare": "--runs", "tables": "--datasets"}
 """Commands that take a list, and the option that arguments without a name are for."""
@@ -50,7 +50,7 @@ def main() -> int | None:
     from jsonargparse import auto_cli, set_parsing_settings
 
     from evaluation import commands, commands_diagnoses, commands_over_runs
-    from pipeline.commandline import Parser
+    from pipeline.base.cli import Parser
 
     class ListParser(Parser):
         free = LISTS

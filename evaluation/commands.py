@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluation.indicators import Scoring
-from evaluation.overlay import Codec
-from evaluation.page import Page
-from evaluation.protocols import Streamed
-from evaluation.results import Fusing
-from evaluation.scores import Indicator
-from evaluation.threshold import Alarm
+from evaluation.detector.overlay import Codec
+from evaluation.measures.results import Fusing
+from evaluation.measures.threshold import Alarm
+from evaluation.protocols.base import Streamed
+from evaluation.report.page import Page
+from evaluation.scoring.networks import Scoring
+from evaluation.scoring.scores import Indicator
 
 
 def score(
@@ -34,8 +34,8 @@ def score(
         fusing: How scores become the table.
         page: Without effect here; it is taken since a preset holds the settings of all commands.
     """
-    from evaluation.indicators import score_run
-    from evaluation.run import open_run
+    from evaluation.scoring.networks import score_run
+    from evaluation.scoring.run import open_run
 
     score_run(open_run(run, shards), scoring)
     fuse(run, shards, scoring, fusing, page)
@@ -59,8 +59,8 @@ def fuse(
         fusing: Protocols, η, confidence intervals.
         page: Without effect here; it is taken since a preset holds the settings of all commands.
     """
-    from evaluation.auc_table import evaluate, table
-    from evaluation.run import open_run
+    from evaluation.scoring.run import open_run
+    from evaluation.tables.auc_table import evaluate, table
 
     opened = open_run(run, shards)
     print(table(evaluate(opened, fusing)))
@@ -83,10 +83,10 @@ def report(
         fusing: Without effect here; the table is that of metrics.json.
         page: Pictures and figures.
     """
-    from evaluation.auc_table import table
-    from evaluation.figures import write_figures
-    from evaluation.report import write_report
-    from evaluation.run import open_run, read_metrics
+    from evaluation.report.figures import write_figures
+    from evaluation.report.report import write_report
+    from evaluation.scoring.run import open_run, read_metrics
+    from evaluation.tables.auc_table import table
 
     opened = open_run(run, shards)
     path = write_report(opened, page)
@@ -150,13 +150,13 @@ def detect(
     """
     import dataclasses
 
-    from evaluation.detect import detect_video
-    from evaluation.detection_report import write_detection_report
-    from evaluation.detector import Detector
-    from evaluation.overlay import available
-    from evaluation.sources import is_camera, open_source
-    from evaluation.threshold import many
-    from pipeline.progress import progress_bar
+    from evaluation.detector.detect import detect_video
+    from evaluation.detector.detector import Detector
+    from evaluation.detector.overlay import available
+    from evaluation.detector.sources import is_camera, open_source
+    from evaluation.measures.threshold import many
+    from evaluation.report.detection import write_detection_report
+    from pipeline.base.progress import progress_bar
 
     folders = _folders(videos, out)
     sources = [open_source(video, fps, every) for video in videos]
@@ -212,7 +212,7 @@ def _folders(videos: list[str], out: Path) -> list[Path]:
     """Return a folder for each video, by its name; two of one name get a number."""
     import re
 
-    from pipeline.errors import ConfigurationError
+    from pipeline.base.errors import ConfigurationError
 
     if not videos:
         raise ConfigurationError("videos: none is named")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from evaluation.indicators import Scoring
-from evaluation.page import Page
-from evaluation.protocols import Protocol
-from evaluation.results import Fusing
+from evaluation.measures.results import Fusing
+from evaluation.protocols.base import Protocol
+from evaluation.report.page import Page
+from evaluation.scoring.networks import Scoring
 
 
 def local(run: Path, shards: Path | None = None) -> None:
@@ -21,9 +21,9 @@ def local(run: Path, shards: Path | None = None) -> None:
         run: The method's folder; it must have been scored.
         shards: As it was scored with.
     """
-    from evaluation.local_ablation import ablation, table
-    from evaluation.run import open_run
-    from pipeline.atomic import write_json
+    from evaluation.diagnoses.ablation import ablation, table
+    from evaluation.scoring.run import open_run
+    from pipeline.base.files import write_json
 
     opened = open_run(run, shards)
     rows = ablation(opened)
@@ -51,9 +51,9 @@ def videos(
         row: A row of the table, as it is called there.
         protocol: Under which.
     """
-    from evaluation.by_video import by_video, table
-    from evaluation.run import open_run
-    from pipeline.atomic import write_json
+    from evaluation.diagnoses.by_video import by_video, table
+    from evaluation.scoring.run import open_run
+    from pipeline.base.files import write_json
 
     opened = open_run(run, shards)
     content = by_video(opened, row, protocol)
@@ -80,8 +80,8 @@ def epochs(
         fusing: Without effect here; it is taken since a preset holds the settings of all commands.
         page: Without effect here; it is taken since a preset holds the settings of all commands.
     """
-    from evaluation.epochs import epoch_curve
-    from evaluation.run import open_run
+    from evaluation.diagnoses.epochs import epoch_curve
+    from evaluation.scoring.run import open_run
 
     opened = open_run(run)
     print("epoch  micro AUC on the test labels (lntra/video)  error of held-out normal videos")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluation.page import Page
-from evaluation.protocols import Protocol
-from evaluation.side_by_side import Chosen
-from evaluation.tables import Which
+from evaluation.protocols.base import Protocol
+from evaluation.report.page import Page
+from evaluation.report.side_by_side import Chosen
+from evaluation.tables.tables import Which
 
 
 def tables(
@@ -35,8 +35,8 @@ def tables(
         preset: Only runs of this preset; needed where there are several.
         train: table3: the data set that was trained on.
     """
-    from evaluation.cells import markdown, write_tables
-    from evaluation.tables import make_tables
+    from evaluation.tables.table_cells import markdown, write_tables
+    from evaluation.tables.tables import make_tables
 
     made = make_tables(which, runs, datasets, protocols, preset, train)
     print(markdown(made))
@@ -62,7 +62,7 @@ def compare(
         page: Pictures and figures.
         chosen: The videos and frames of the figures.
     """
-    from evaluation.compare import compare_runs
-    from evaluation.run import open_run
+    from evaluation.report.compare import compare_runs
+    from evaluation.scoring.run import open_run
 
     print(compare_runs([open_run(run) for run in runs], out, page, protocol, chosen))

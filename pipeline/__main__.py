@@ -15,15 +15,15 @@ from __future__ import annotations
 
 from jsonargparse import auto_cli, set_parsing_settings
 
-from pipeline.commandline import Parser
-from pipeline.errors import run_main
+from pipeline.base.cli import Parser
+from pipeline.base.errors import run_main
 
 
 def main() -> int | None:
     """Parse the command line and run the chosen command."""
     from pipeline import commands, tools
-    from pipeline.fetch import fetch
-    from pipeline.new import new
+    from pipeline.data.fetch import fetch
+    from pipeline.data.new import new
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     status: int | None = auto_cli(

@@ -7,12 +7,13 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline import engine, maintenance
-from pipeline.cluster import Cluster
-from pipeline.errors import ConfigurationError, DataError
-from pipeline.plan import Plan
-from pipeline.request import Planned, Source, make_plan
-from pipeline.stages import Stages
+from pipeline.base.errors import ConfigurationError, DataError
+from pipeline.execution import audit as maintenance
+from pipeline.execution.executors import dask as engine
+from pipeline.execution.executors.cluster import Cluster
+from pipeline.execution.plan import Plan
+from pipeline.execution.planning import Planned, Source, make_plan
+from pipeline.stages.registry import Stages
 
 
 def run(
@@ -40,7 +41,7 @@ def run(
         shards: I/N: only this part of the shards, in this process's own workers and without
             a scheduler, for element I of a job array of N.
     """
-    from pipeline import shares
+    from pipeline.execution.executors import array as shares
 
     share = shares.Share.parse(shards) if shards else None
     planned = make_plan(source, stages, cluster.workers)
@@ -87,8 +88,8 @@ def plan(source: Source, out: Path = Path("runs/latest"), stages: Stages = Stage
         out: Folder of the run.
         stages: Settings of each stage.
     """
-    from pipeline.atomic import write_text
-    from pipeline.shares import shard_ids
+    from pipeline.base.files import write_text
+    from pipeline.execution.executors.array import shard_ids
 
     planned = make_plan(source, stages).plan
     ids = list(shard_ids(planned))

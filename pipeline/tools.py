@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.demo import DemoSettings
-from pipeline.stages import Stages
+from pipeline.data.plaza.demo import DemoSettings
+from pipeline.stages.registry import Stages
 
 
 def demo(out: Path, settings: DemoSettings = DemoSettings()) -> None:  # noqa: B008 - frozen
@@ -16,7 +16,7 @@ def demo(out: Path, settings: DemoSettings = DemoSettings()) -> None:  # noqa: B
         out: A new folder.
         settings: How many videos, of what size, from which seed.
     """
-    from pipeline.demo import write_demo
+    from pipeline.data.plaza.demo import write_demo
 
     print(f"demo data set in {write_demo(out, settings)}")
 

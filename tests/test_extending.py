@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.demo import DemoSettings, write_demo
-from pipeline.manifest import load_manifest
+from pipeline.data.manifest import load_manifest
+from pipeline.data.plaza.demo import DemoSettings, write_demo
 from tests.documents import blocks, checkout, shell
 
 

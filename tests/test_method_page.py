@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from evaluation.published import MASKS, PUBLISHED, TRANSFER
+from evaluation.tables.published import MASKS, PUBLISHED, TRANSFER
 from tests.documents import ROOT
 
 PAGE = (ROOT / "docs/method.md").read_text(encoding="utf-8")

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from pipeline.request import Source
+from pipeline.execution.planning import Source
 from tests.documents import ROOT
-from training.settings import RunSettings
+from training.settings.base import RunSettings
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
-from pipeline.commandline import Parser
-from pipeline.errors import ConfigurationError, run_main
+from pipeline.base.cli import Parser
+from pipeline.base.errors import ConfigurationError, run_main
 
 SECTIONS = ("run", "autoencoder", "spatial", "temporal", "discriminator", "inpainter")
 
@@ -125,13 +125,13 @@ def commands_by_name() -> dict[str, tuple[type, str, str]]:
 
     The functions are named, not imported: one of them imports diffusers, for seconds.
     """
-    from training.inpainter_settings import InpainterTraining
-    from training.settings import AutoencoderTraining, DiscriminatorTraining
+    from training.settings.base import AutoencoderTraining, DiscriminatorTraining
+    from training.settings.inpainter import InpainterTraining
 
     return {
         "autoencoder": (
             AutoencoderTraining,
-            "training.loop:train_autoencoder",
+            "training.loops.autoencoder:train_autoencoder",
             "Train A^s, A^t or a peer's autoencoder.\n\n"
             "The preset says how long and how wide, the method which pseudo-anomalies:\n\n"
             "    python -m training autoencoder --config training/presets/quick.yaml \\\n"
@@ -141,24 +141,24 @@ def commands_by_name() -> dict[str, tuple[type, str, str]]:
         ),
         "discriminator": (
             DiscriminatorTraining,
-            "training.discriminator_loop:train_discriminator",
+            "training.loops.discriminator:train_discriminator",
             "Train D on the features of normal and of inpainted frames.\n\n"
             "    python -m training discriminator --shards RUN/shards.json \\\n"
             "        --config training/presets/quick.yaml --out RUN/unified-seed0/discriminator",
         ),
         "inpainter": (
             InpainterTraining,
-            "training.inpainter:train_inpainter",
+            "training.loops.inpainter:train_inpainter",
             "Train the project's own latent diffusion inpainter.\n\n"
             "    python -m training inpainter --shards RUN/shards-frames.json --out OUT \\\n"
-            "        --start pipeline/models/weights/plaza-ldm --vq_steps 0\n\n"
+            "        --start pipeline/models/inpainting/weights/plaza-ldm --vq_steps 0\n\n"
             "OUT/model is then a value of the pipeline's --stages.inpaint.model.",
         ),
     }
 
 
 def _add_arguments(command: ArgumentParser, settings: type) -> None:
-    from training.settings import RunSettings
+    from training.settings.base import RunSettings
 
     command.add_argument(
         "--config",
@@ -181,7 +181,7 @@ def _add_arguments(command: ArgumentParser, settings: type) -> None:
 
 def main() -> None:
     """Parse the command line and train."""
-    from training.settings import RunSettings
+    from training.settings.base import RunSettings
 
     arguments = sys.argv[1:]
     parser = build_parser(option(arguments, "--network"))

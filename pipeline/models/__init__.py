@@ -1,1 +1,4 @@
-"""What the stages compute with: flows, inpainters, segmenters, encoders, masks."""
+"""Models that stages run, and where their weights come from; one room a kind of model.
+
+May import ``base``.
+"""

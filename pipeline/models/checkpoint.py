@@ -16,7 +16,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.errors import ConfigurationError, DataError
+from pipeline.base.errors import ConfigurationError, DataError
 
 #: Objects that reach a pickle by a call, though all they are is data; they are skipped as well.
 DATA_CALLS = frozenset(

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ConfigurationError, DataError, run_main
+from pipeline.base.errors import ConfigurationError, DataError, run_main
 from pipeline.models.checkpoint import load_tensors
-from pipeline.models.compvis import (
+from pipeline.models.inpainting.compvis import (
     MODELS,
     PARTS,
     Block,
@@ -32,7 +32,7 @@ from pipeline.models.compvis import (
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.models.latent_inpainting import LatentInpaintingPipeline
+    from pipeline.models.inpainting.latent import LatentInpaintingPipeline
 
 Tensors = Mapping[str, "torch.Tensor"]
 
@@ -86,7 +86,7 @@ def convert(
     """
     from diffusers import DDIMScheduler, UNet2DModel, VQModel
 
-    from pipeline.models.latent_inpainting import LatentInpaintingPipeline
+    from pipeline.models.inpainting.latent import LatentInpaintingPipeline
 
     if weights not in WEIGHTS:
         raise ConfigurationError(f"weights: {weights!r} is none of {WEIGHTS}")
@@ -246,7 +246,7 @@ def _check_schedule(name: str, value: torch.Tensor, scheduler: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    from pipeline.commandline import Parser
+    from pipeline.base.cli import Parser
 
     parser = Parser(prog="python -m pipeline.models.convert", description=__doc__)
     parser.add_argument("model", choices=sorted(MODELS), help="Which published model.")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline.errors import DataError
+from pipeline.base.errors import DataError
 
 Images = np.ndarray | torch.Tensor | Image.Image | Sequence[Image.Image]
 

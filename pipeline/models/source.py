@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigurationError
+from pipeline.base.errors import ConfigurationError
 
 HUB_NAME = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 LOOKS_LIKE_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+(@.*)?")
@@ -208,7 +208,7 @@ def digest_of(path: Path) -> str:
     """Return the SHA-256 of a model's file, or of the names and digests of a folder's files."""
     import hashlib
 
-    from pipeline.atomic import sha256_of_file
+    from pipeline.base.files import sha256_of_file
 
     if not path.is_dir():
         return sha256_of_file(path)

@@ -1,38 +1,4 @@
-"""The registry: every stage, in the order in which they read each other.
+"""Stages: a frozen dataclass of settings with one function from arrays to arrays; one file each.
 
-To add a stage, write its file here and add a field to :class:`Stages`.
+May import ``base``, ``data``, ``shards`` and ``models``; knows nothing of Dask or HDF5.
 """
-
-from __future__ import annotations
-
-import dataclasses
-from dataclasses import dataclass, field
-
-from pipeline.stage import Stage
-from pipeline.stages.features import Features, PaFeatures
-from pipeline.stages.flow import Flow
-from pipeline.stages.frames import Frames
-from pipeline.stages.inpaint import Inpaint
-from pipeline.stages.instances import Instances
-from pipeline.stages.labels import Labels
-from pipeline.stages.masks import Masks
-from pipeline.stages.mixed_flow import MixedFlow
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stages:
-    """The settings of every stage."""
-
-    labels: Labels = field(default_factory=Labels)
-    frames: Frames = field(default_factory=Frames)
-    instances: Instances = field(default_factory=Instances)
-    masks: Masks = field(default_factory=Masks)
-    inpaint: Inpaint = field(default_factory=Inpaint)
-    flow: Flow = field(default_factory=Flow)
-    mixed_flow: MixedFlow = field(default_factory=MixedFlow)
-    features: Features = field(default_factory=Features)
-    pa_features: PaFeatures = field(default_factory=PaFeatures)
-
-    def by_name(self) -> dict[str, Stage]:
-        """Return the stages by name, each after those that it reads."""
-        return {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}

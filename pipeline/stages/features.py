@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from pipeline.errors import ConfigurationError, DataError
-from pipeline.models import clip, efficientnet
+from pipeline.base.errors import ConfigurationError, DataError
+from pipeline.models.features import clip, efficientnet
 from pipeline.models.source import ModelUse, check_name, identity, is_hub, resolve
-from pipeline.stage import Array, Job, Stage
+from pipeline.stages.base import Array, Job, Stage
 
 #: Frames read at once; a network sees as many at once as suit the device.
 READ = 64

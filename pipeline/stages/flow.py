@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from pipeline.errors import ConfigurationError
-from pipeline.stage import Array, Job, Stage
+from pipeline.base.errors import ConfigurationError
+from pipeline.stages.base import Array, Job, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Flow(Stage):
         """Compute the flow of each frame of the job to the next."""
         import cv2
 
-        from pipeline.models.tvl1 import compute_flow
+        from pipeline.models.flow.tvl1 import compute_flow
 
         images = job.inputs["frames"]["image"][job.frames.start : job.frames.stop + 1]
         gray = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]

@@ -9,8 +9,8 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from pipeline.errors import ConfigurationError, DataError
-from pipeline.stage import Array, Job, Stage
+from pipeline.base.errors import ConfigurationError, DataError
+from pipeline.stages.base import Array, Job, Stage
 
 INTERPOLATIONS = {
     "linear": cv2.INTER_LINEAR,

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from pipeline.errors import ConfigurationError, DataError
-from pipeline.models.inpainters import (
+from pipeline.base.errors import ConfigurationError, DataError
+from pipeline.models.inpainting.holes import Windowing
+from pipeline.models.inpainting.inpainters import (
     EMBEDDED,
     OPENCV,
     PRECISIONS,
@@ -21,8 +22,7 @@ from pipeline.models.inpainters import (
     load_latent,
 )
 from pipeline.models.source import ModelUse, check_name, identity, resolve
-from pipeline.models.windows import Windowing
-from pipeline.stage import Array, Job, Stage
+from pipeline.stages.base import Array, Job, Stage
 
 NEEDS = {
     "latent": (

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from pipeline.errors import ConfigurationError
+from pipeline.base.errors import ConfigurationError
 from pipeline.models.source import ModelUse, check_name, identity, is_hub
-from pipeline.stage import Array, Job, Stage
+from pipeline.stages.base import Array, Job, Stage
 
 if TYPE_CHECKING:
-    from pipeline.shard import FrameArray
+    from pipeline.shards.shard import FrameArray
 
 NEEDS = {
     "segmentation": (
@@ -123,7 +123,7 @@ class Instances(Stage):
         }
 
     def _by_background(self, images: FrameArray, frames: range) -> list[tuple[np.ndarray, int]]:
-        from pipeline.models import background
+        from pipeline.models.masks import background
 
         found = []
         for span in background.spans(len(images), self.span):
@@ -138,8 +138,8 @@ class Instances(Stage):
         return found
 
     def _by_network(self, images: FrameArray, frames: range) -> list[tuple[np.ndarray, int]]:
-        from pipeline.models import segmentation
-        from pipeline.models.device import batch_size
+        from pipeline.base.device import batch_size
+        from pipeline.models.masks import segmentation
 
         network, step = segmentation.load(self.model_use()), batch_size()
         found = []

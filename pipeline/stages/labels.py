@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
-from pipeline.errors import ConfigurationError, DataError
-from pipeline.stage import Array, Job, Stage
+from pipeline.base.errors import ConfigurationError, DataError
+from pipeline.stages.base import Array, Job, Stage
 
 if TYPE_CHECKING:
-    from pipeline.groundtruth import Truth
-    from pipeline.video import Video
+    from pipeline.data.truth.truth import Truth
+    from pipeline.data.video.video import Video
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from pipeline.errors import ConfigurationError, DataError
-from pipeline.models.lama_masks import random_mask, rules_of
-from pipeline.stage import Array, Job, Stage
+from pipeline.base.errors import ConfigurationError, DataError
+from pipeline.models.masks.lama import random_mask, rules_of
+from pipeline.stages.base import Array, Job, Stage
 
 RANDOM, INSTANCE, FALLBACK = 0, 1, 2
 

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from pipeline.errors import ConfigurationError
-from pipeline.stage import Array, Job, Stage
+from pipeline.base.errors import ConfigurationError
+from pipeline.stages.base import Array, Job, Stage
 
 #: (top, left, bottom, right) in pixels, bottom and right exclusive.
 Box = tuple[int, int, int, int]

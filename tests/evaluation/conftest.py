@@ -17,7 +17,7 @@ def make_shards(folder, name="tiny", labelled=True, heldout=True, tests=2, frame
 
     In test videos the square turns bright and fast for frames 12 ... 20.
     """
-    from pipeline.shard import write_shard
+    from pipeline.shards.shard import write_shard
 
     rng = np.random.default_rng(0)
     videos, stages = [], {}
@@ -96,9 +96,9 @@ def make_network(folder, kind, seed=0, **settings):
     """Commit a small network with random weights as training does."""
     import torch
 
-    from training.autoencoder import AutoencoderSettings, build_autoencoder
-    from training.checkpoint import RunFolder
-    from training.discriminator import DiscriminatorSettings, build_discriminator
+    from training.networks.autoencoder import AutoencoderSettings, build_autoencoder
+    from training.networks.discriminator import DiscriminatorSettings, build_discriminator
+    from training.record.folder import RunFolder
 
     torch.manual_seed(seed)
     if kind == "discriminator":
@@ -135,10 +135,10 @@ def make_run(folder, kinds=("spatial", "temporal", "discriminator"), **options):
 @pytest.fixture(scope="session")
 def scored_run(tmp_path_factory):
     """A run that was scored and fused; tests must not change it."""
-    from evaluation.auc_table import evaluate
-    from evaluation.indicators import Scoring, score_run
-    from evaluation.results import Fusing
-    from evaluation.run import open_run
+    from evaluation.measures.results import Fusing
+    from evaluation.scoring.networks import Scoring, score_run
+    from evaluation.scoring.run import open_run
+    from evaluation.tables.auc_table import evaluate
 
     folder = make_run(tmp_path_factory.mktemp("runs"))
     run = open_run(folder)
@@ -150,15 +150,15 @@ def scored_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """A run whose flow and features are those that the stages compute; it can detect."""
-    from evaluation.auc_table import evaluate
-    from evaluation.indicators import Scoring, score_run
-    from evaluation.results import Fusing
-    from evaluation.run import open_run
-    from pipeline.live import Live
-    from pipeline.reader import open_dataset
-    from pipeline.shard import write_shard
-    from training.checkpoint import RunFolder
-    from training.discriminator import DiscriminatorSettings, build_discriminator
+    from evaluation.measures.results import Fusing
+    from evaluation.scoring.networks import Scoring, score_run
+    from evaluation.scoring.run import open_run
+    from evaluation.tables.auc_table import evaluate
+    from pipeline.shards.reader import open_dataset
+    from pipeline.shards.shard import write_shard
+    from pipeline.stages.live import Live
+    from training.networks.discriminator import DiscriminatorSettings, build_discriminator
+    from training.record.folder import RunFolder
 
     shards = make_shards(tmp_path_factory.mktemp("live"), frames=24)
     content = json.loads(shards.read_text())

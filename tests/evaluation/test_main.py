@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from evaluation import __main__, commands
-from pipeline.errors import run_main
+from pipeline.base.errors import run_main
 
 PRESETS = sorted((Path(__main__.__file__).parent / "presets").glob("*.yaml"))
 

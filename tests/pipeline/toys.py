@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.catalogue import PlannedVideo
-from pipeline.plan import Plan, plan_stages
-from pipeline.reader import VideoInfo
-from pipeline.stage import Array, Stage
+from pipeline.execution.catalogue import PlannedVideo
+from pipeline.execution.plan import Plan, plan_stages
+from pipeline.shards.reader import VideoInfo
+from pipeline.stages.base import Array, Stage
 
 
 def _exhaust():

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from pipeline import engine
-from pipeline.cluster import Cluster
-from pipeline.errors import ConfigurationError
-from pipeline.work import Settings
-from tests.pipeline.test_engine import shard_bytes
+from pipeline.base.errors import ConfigurationError
+from pipeline.execution.executors import dask as engine
+from pipeline.execution.executors.cluster import Cluster
+from pipeline.execution.todo import Settings
+from tests.pipeline.execution.test_engine import shard_bytes
 from tests.pipeline.toys import make_plan
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("slurm_environment")]

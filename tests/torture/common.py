@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.maintenance import strays, verify
-from pipeline.plan import Plan
-from pipeline.shares import Share, run_share
-from pipeline.work import Settings
+from pipeline.execution.audit import strays, verify
+from pipeline.execution.executors.array import Share, run_share
+from pipeline.execution.plan import Plan
+from pipeline.execution.todo import Settings
 from tests.pipeline.toys import make_plan
 
 ROOT = Path(__file__).parents[2]

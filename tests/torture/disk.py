@@ -12,10 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.errors import MachineError
-from pipeline.maintenance import verify
-from pipeline.task import run_task
-from pipeline.work import Settings, Summary, missing_shards, video_tasks
+from pipeline.base.errors import MachineError
+from pipeline.execution.audit import verify
+from pipeline.execution.task import run_task
+from pipeline.execution.todo import Settings, Summary, missing_shards, video_tasks
 from tests.pipeline.toys import make_plan
 from tests.torture.common import contents, problems
 
@@ -30,7 +30,7 @@ def mount(folder: Path, *options: str) -> None:
 
 def run_all(cache: Path, logs: Path) -> int:
     """Run the toy plan task after task; return how many met the machine's failure."""
-    from pipeline.engine import write_recipes
+    from pipeline.execution.executors.dask import write_recipes
 
     plan = make_plan(cache, frames=(40, 17), size=32)
     failed = 0

@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline import engine
-from pipeline.cluster import Cluster
-from pipeline.maintenance import discard, verify
-from pipeline.work import Settings
+from pipeline.execution.audit import discard, verify
+from pipeline.execution.executors import dask as engine
+from pipeline.execution.executors.cluster import Cluster
+from pipeline.execution.todo import Settings
 from tests.torture.common import (
     FRAMES,
     ROOT,

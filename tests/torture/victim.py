@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine import write_recipes
-from pipeline.errors import MachineError
-from pipeline.plan import Plan
-from pipeline.task import Result, run_task
-from pipeline.work import Settings, Summary, missing_shards, video_tasks
+from pipeline.base.errors import MachineError
+from pipeline.execution.executors.dask import write_recipes
+from pipeline.execution.plan import Plan
+from pipeline.execution.task import Result, run_task
+from pipeline.execution.todo import Settings, Summary, missing_shards, video_tasks
 
 
 def serial(plan: Plan, settings: Settings, logs: Path) -> Summary:
@@ -33,9 +33,9 @@ def serial(plan: Plan, settings: Settings, logs: Path) -> Summary:
 
 
 def main(options: dict[str, Any]) -> int:
-    from pipeline import engine
-    from pipeline.cluster import Cluster
-    from pipeline.shares import Share, run_share
+    from pipeline.execution.executors import dask as engine
+    from pipeline.execution.executors.array import Share, run_share
+    from pipeline.execution.executors.cluster import Cluster
     from tests.pipeline.toys import make_plan
 
     if "network" in options:

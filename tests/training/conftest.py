@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.training.toys import write_dataset
-from training.autoencoder import AutoencoderSettings
-from training.settings import AutoencoderTraining
+from training.networks.autoencoder import AutoencoderSettings
+from training.settings.base import AutoencoderTraining
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 import training
-from pipeline.errors import ConfigurationError, run_main
+from pipeline.base.errors import ConfigurationError, run_main
 from training.__main__ import build_parser, flatten_preset, main, option, read_yaml
-from training.settings import AutoencoderTraining, DiscriminatorTraining, RunSettings
+from training.settings.base import AutoencoderTraining, DiscriminatorTraining, RunSettings
 
 HERE = Path(training.__file__).parent
 PRESETS = sorted((HERE / "presets").glob("*.yaml"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.shard import write_shard
+from pipeline.shards.shard import write_shard
 
 SHARD_FRAMES = 10
 FEATURES = 8

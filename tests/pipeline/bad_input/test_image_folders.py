@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import DataError
-from pipeline.imagefolder import decode_image
-from pipeline.video import Video
-from tests.pipeline.filmed import moving, write_images
+from pipeline.base.errors import DataError
+from pipeline.data.video.folder import decode_image
+from pipeline.data.video.video import Video
+from tests.pipeline.data.filmed import moving, write_images
 
 
 def png_of_size(width: int, height: int) -> bytes:

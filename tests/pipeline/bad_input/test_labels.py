@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from pipeline.errors import DataError
-from pipeline.groundtruth import Sibling, TruthFile, read_labels
-from pipeline.labelformats import csv_intervals, matlab_ranges, tracks
+from pipeline.base.errors import DataError
+from pipeline.data.truth.labels import csv_intervals, matlab_ranges, tracks
+from pipeline.data.truth.truth import Sibling, TruthFile, read_labels
 from tests.pipeline.bad_input.common import LABELS, TOUCHED
-from tests.pipeline.filmed import masks_for, moving, write_images, write_mat73
+from tests.pipeline.data.filmed import masks_for, moving, write_images, write_mat73
 
 MASKS = masks_for(LABELS)
 

@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigurationError, DataError
-from pipeline.manifest import load_manifest
-from pipeline.manifestfile import read_manifest
+from pipeline.base.errors import ConfigurationError, DataError
+from pipeline.data.manifest import load_manifest
+from pipeline.data.manifestfile import read_manifest
 from tests.pipeline.bad_input.common import TOUCHED
-from tests.pipeline.filmed import moving, write_video
+from tests.pipeline.data.filmed import moving, write_video
 
 GOOD = {
     "name": "x",

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import DataError
-from pipeline.manifest import load_manifest
-from pipeline.patterns import find
+from pipeline.base.errors import DataError
+from pipeline.data.manifest import load_manifest
+from pipeline.data.path_patterns import find
 from tests.pipeline.bad_input.common import LABELS
-from tests.pipeline.filmed import moving, write_images, write_video
+from tests.pipeline.data.filmed import moving, write_images, write_video
 
 
 @pytest.mark.parametrize("name", ["new\nline", "tab\there", "\udcff not UTF-8", "\x1b[31mred"])

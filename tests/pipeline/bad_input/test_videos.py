@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.errors import DataError
-from pipeline.video import Video
-from tests.pipeline.filmed import moving, write_video
+from pipeline.base.errors import DataError
+from pipeline.data.video.video import Video
+from tests.pipeline.data.filmed import moving, write_video
 
 
 def good_mp4(path: Path) -> bytes:

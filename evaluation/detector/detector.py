@@ -1,0 +1,221 @@
+"""Frames in, scores out, one at a time: a trained run as a detector.
+
+>>> from evaluation import Detector                                      # doctest: +SKIP
+>>> detector = Detector("runs/gate/quick/unified-seed0")                 # doctest: +SKIP
+>>> for image in camera:                                                 # doctest: +SKIP
+...     for score in detector.push(image):
+...         print(score.frame, score.total, score.total > detector.threshold.value)
+>>> rest = detector.finish()                                             # doctest: +SKIP
+
+Scores are those of a protocol on the scale of normal training videos, which knows nothing of
+the stream's future but a few frames. With ``local`` (the default, docs/local.md) a frame is
+judged by its most unusual place: 3 is reached by one normal frame in a thousand. Its score is
+there 17 frames later: 8 that complete the window of A^t, one that its last flow leads to, and
+8 over which what moves is followed; 9 with the flow alone. With ``dense`` a frame is judged by
+its mean error: 1 is the most unusual held-out normal frame, and the score is there 9 frames
+later. ``batch`` above 1 adds up to ``batch - 1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.measures.fusion import fuse
+from evaluation.measures.threshold import Alarm, Threshold, choose_threshold
+from evaluation.protocols.base import Streamed
+from evaluation.protocols.scales import DenseScale, LocalScale, Scale, Scaled
+from evaluation.scoring.networks import Scoring, load_networks
+from evaluation.scoring.raw_stream import Raw, RawStream
+from evaluation.scoring.run import Run, open_run
+from evaluation.scoring.scores import Indicator, open_scores
+from evaluation.tables.auc_table import check_fresh
+from pipeline.base.errors import ConfigurationError
+from pipeline.stages.live import Live
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """What a detector says of one frame.
+
+    Attributes
+    ----------
+    frame
+        Counted from 0.
+    omegas
+        ``spatial``, ``temporal``, ``discriminator`` (ω1, ω2, ω3) and ``flow``, those that are
+        computed.
+    total
+        ω_agg.
+    heat
+        (h, w) float32 heat map, 0.5 where normal frames hardly ever are, 1 far beyond; None
+        without maps.
+    """
+
+    frame: int
+    omegas: dict[str, float]
+    total: float
+    heat: np.ndarray | None
+
+
+class Detector:
+    """Scores a stream of frames with a trained run.
+
+    Parameters
+    ----------
+    run
+        The method's folder; it must be scored (``python -m evaluation score``), since that
+        sets the scale, η and the threshold on normal videos.
+    alarm
+        The false alarms an hour that are acceptable.
+    protocol
+        ``local`` or ``dense``.
+    indicators
+        For ``local``: what is fused, with equal weights; by default the flow and, where it was
+        trained, A^t. ``("flow",)`` needs no network and is the fastest.
+    scene
+        For ``local`` and a run on several cameras: the one that the stream is of; "" takes the
+        level of all.
+    batch
+        Frames that are computed together; 1 has the shortest delay, 8 the highest rate.
+    scoring
+        Precision and device; its batch and stride do not apply.
+    maps
+        Whether scores carry heat maps.
+    features_model
+        For D on ViFi-CLIP or CLIP features: where that model lies.
+    fps
+        Frames a second of the held-out videos, where their files do not say.
+
+    Raises
+    ------
+    ConfigurationError, DataError
+        If the run is not complete, was trained anew since it was scored, or has no held-out normal
+        videos.
+    """
+
+    def __init__(
+        self,
+        run: str | Path | Run,
+        alarm: Alarm | None = None,
+        *,
+        protocol: Streamed = "local",
+        indicators: Sequence[Indicator] | None = None,
+        scene: str = "",
+        batch: int = 1,
+        scoring: Scoring | None = None,
+        maps: bool = True,
+        features_model: str = "",
+        fps: float | None = None,
+    ) -> None:
+        self.run = run if isinstance(run, Run) else open_run(run)
+        if batch < 1:
+            raise ConfigurationError(f"batch: {batch} is below 1")
+        self.batch = batch
+        self.protocol = protocol
+        check_fresh(self.run, open_scores(self.run.out / "scores"))
+        self.scoring = scoring or Scoring()
+        self.scale = self._scale(indicators, scene, maps)
+        self.eta = self.scale.eta
+        self.alarm = alarm or Alarm()
+        self.threshold = self._threshold(fps)
+        self._networks = load_networks(self.run, self.scoring, self.scale.indicators)
+        self._live = Live(self.run.dataset, features_model)
+        self.reset()
+
+    @property
+    def delay(self) -> int:
+        """Frames after which a frame's score is there, at most."""
+        return self._raw.delay + self.scale.delay + self.batch - 1
+
+    @property
+    def indicators(self) -> tuple[str, ...]:
+        """The indicators that are computed."""
+        return self.scale.indicators
+
+    def reset(self) -> None:
+        """Forget the stream, for the next one."""
+        self._raw = RawStream(
+            self._live,
+            self._networks,
+            flow=self.protocol == "local",
+            precision=self.scoring.precision,
+            maps=self.scale.cells,
+        )
+        self.scale.start()
+        self._waiting: list[np.ndarray] = []
+        self._next = 0
+
+    def push(self, image: np.ndarray) -> list[FrameScore]:
+        """Take the next frame; return the scores that are now known, in order.
+
+        Parameters
+        ----------
+        image
+            (H, W, 3) uint8 RGB, of any size.
+        """
+        image = np.asarray(image)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ConfigurationError(
+                f"a frame of shape {image.shape} and type {image.dtype}: expected (H, W, 3) "
+                "uint8 RGB"
+            )
+        self._waiting.append(image)
+        return self._advance() if len(self._waiting) == self.batch else []
+
+    def finish(self) -> list[FrameScore]:
+        """Say that the stream has ended; return the scores of the frames that are left."""
+        scores = self._advance() if self._waiting else []
+        scores += self._judge(self._raw.finish()) + self._count(self.scale.finish())
+        self.reset()
+        return scores
+
+    def scores(self, images: Iterable[np.ndarray]) -> Iterator[FrameScore]:
+        """Score all frames of an iterable."""
+        for image in images:
+            yield from self.push(image)
+        yield from self.finish()
+
+    def _advance(self) -> list[FrameScore]:
+        """Take the frames that wait."""
+        images, self._waiting = self._waiting, []
+        return self._judge(self._raw.push(images))
+
+    def _judge(self, known: list[Raw]) -> list[FrameScore]:
+        return [score for raw in known for score in self._count(self.scale.push(raw))]
+
+    def _count(self, scaled: list[Scaled]) -> list[FrameScore]:
+        """Fuse and number the next frames."""
+        scores = []
+        for one in scaled:
+            parts = {name: np.array(value) for name, value in one.omegas.items()}
+            total = float(fuse(parts, self.eta))
+            scores.append(FrameScore(self._next, one.omegas, total, one.heat))
+            self._next += 1
+        return scores
+
+    def _scale(self, indicators: Sequence[str] | None, scene: str, maps: bool) -> Scale:
+        if self.protocol == "local":
+            return LocalScale(self.run, indicators, scene, maps)
+        if self.protocol != "dense":
+            raise ConfigurationError(f"protocol: {self.protocol!r} is neither local nor dense")
+        if indicators is not None or scene:
+            raise ConfigurationError(
+                "indicators and scene: are of the protocol local; dense fuses all that were "
+                "trained, by the η that was chosen on held-out videos"
+            )
+        return DenseScale(self.run, (self.scoring.maps or 64) if maps else 0)
+
+    def _threshold(self, fps: float | None) -> Threshold:
+        rates = {video.fps for video in self.run.heldout_videos if video.fps}
+        rate = fps or (min(rates) if rates else None)
+        if rate is None and self.alarm.threshold is None:
+            raise ConfigurationError(
+                "fps: the held-out normal videos do not say how many frames a second they have, so "
+                "there is no false alarm rate; give --fps (or fps in the manifest), or "
+                "--alarm.threshold"
+            )
+        return choose_threshold(self.scale.normal(), rate or 25.0, self.alarm)

@@ -1,0 +1,4 @@
+"""AUC, regions, fusion and thresholds.
+
+May import ``protocols`` and ``scoring``.
+"""

@@ -1,0 +1,4 @@
+"""Protocols: which frames are scored and on what scale.
+
+May import ``scoring``.
+"""

@@ -1,0 +1,4 @@
+"""The paper's tables over many runs.
+
+May import ``measures`` and ``report``.
+"""

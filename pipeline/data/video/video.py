@@ -1,0 +1,248 @@
+"""The frames of one video, from a file or a folder of images, in order.
+
+Frames are always reached by decoding those before them, never by seeking: seeks of
+compressed video are inexact. A range that begins where the last one ended goes on from
+there, so reading a video shard by shard decodes each frame once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.base.errors import DataError
+from pipeline.data.video.file import VIDEO_SUFFIXES, count_file, file_frames, probe_file, stamp
+from pipeline.data.video.folder import (
+    decode_image,
+    list_images,
+    read_bytes,
+    rgb_frames,
+    same_size,
+    unreadable,
+)
+
+if TYPE_CHECKING:
+    from pipeline.data.truth.truth import Truth, VideoTruth
+
+__all__ = ["MIN_FRAMES", "VIDEO_SUFFIXES", "Video", "VideoFacts"]
+
+_one_probe = threading.Lock()
+
+MIN_FRAMES = 16
+"""Frames of one clip: shorter videos cannot be used."""
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What reading a video from end to end shows.
+
+    Attributes
+    ----------
+    frames : int
+        Frames that decode.
+    width, height : int
+        Pixels.
+    fps : float or None
+        Frames a second; None where neither the file nor the manifest says.
+    digest : str
+        SHA-256 of the file, or of the sorted names and contents of an image folder.
+    anomalous : int or None
+        Frames labelled anomalous; None without ground truth.
+    """
+
+    frames: int
+    width: int
+    height: int
+    fps: float | None
+    digest: str
+    anomalous: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """One video of a data set: where it lies and what the manifest says of it.
+
+    Attributes
+    ----------
+    name : str
+        With its split, ``train/01``.
+    path : Path
+        A video file, or a folder of images if ``images``.
+    scene : str
+        The camera, where the data set has several.
+    fps : float or None
+        Overrides what the file says; the only source for image folders.
+    frame_count : {"strict", "decoded"}
+        ``strict``: the count in the file's header must equal the frames that decode.
+    source : VideoTruth or None
+        Where its ground truth lies.
+    piece : (int, int)
+        Which of how many parts of equal length this video is of its file, counted from 0.
+    """
+
+    name: str
+    split: str
+    path: Path
+    images: bool = False
+    scene: str = ""
+    fps: float | None = None
+    frame_count: str = "strict"
+    source: VideoTruth | None = None
+    piece: tuple[int, int] = (0, 1)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it has frame labels."""
+        return self.source is not None
+
+    @property
+    def pixel_truth(self) -> bool:
+        """Whether it has pixel masks."""
+        return self.source is not None and self.source.pixels is not None
+
+    def frames(self, wanted: range) -> Iterator[np.ndarray]:
+        """Yield frames one by one, each (H, W, 3) uint8 RGB, in constant memory.
+
+        Raises
+        ------
+        DataError
+            A frame is missing, damaged or of another size (image folders; of a file whose
+            size changes inside, OpenCV scales every frame to the size in the header).
+        ValueError
+            ``wanted`` does not count up by one from 0 or more.
+        """
+        if wanted.step != 1 or wanted.start < 0:
+            raise ValueError(f"{wanted}: frames are read in order, step 1, from 0 on")
+        if self.piece[1] > 1:
+            part = self._part(self._whole())
+            if wanted.stop > len(part):
+                raise DataError(
+                    f"{self.name}: frame {wanted.stop - 1} was asked for, this piece of "
+                    f"{self.path} has {len(part)}; change `pieces` in the manifest"
+                )
+            wanted = range(part.start + wanted.start, part.start + wanted.stop)
+        if self.images:
+            return rgb_frames(_images(self.path, stamp(self.path)), wanted)
+        return file_frames(self.path, wanted)
+
+    def read(self, frames: range) -> np.ndarray:
+        """Return frames as one array (N, H, W, 3) uint8 RGB; see :meth:`frames`."""
+        found = list(self.frames(frames))
+        return np.stack(found) if found else np.empty((0, 0, 0, 3), np.uint8)
+
+    def count(self) -> int:
+        """Return the number of frames, decoding the file unless its header is known right."""
+        return len(self._part(self._whole()))
+
+    def _whole(self) -> int:
+        if self.images:
+            return len(_images(self.path, stamp(self.path)))
+        return count_file(self.path, self.frame_count, stamp(self.path))
+
+    def _part(self, whole: int) -> range:
+        number, pieces = self.piece
+        return range(whole * number // pieces, whole * (number + 1) // pieces)
+
+    def probe(self) -> VideoFacts:
+        """Read the video from end to end, check it and its labels, and return its facts.
+
+        Raises
+        ------
+        DataError
+            Unreadable, truncated, too short, of changing size, or labels that do not fit.
+        """
+        whole, (height, width), fps, digest = self._probe_whole()
+        part = self._part(whole)
+        frames = len(part)
+        if frames < MIN_FRAMES:
+            what = self.path if self.piece[1] == 1 else f"{self.name}, a piece of {self.path}"
+            raise DataError(f"{what}: has {frames} frames, a clip needs {MIN_FRAMES}; leave it out")
+        if self.piece[1] > 1:
+            digest = hashlib.sha256(f"{digest} {part.start} {part.stop}".encode()).hexdigest()
+        anomalous = None
+        if self.source is not None:
+            truth = self.source.read(frames, (height, width))
+            anomalous = int(truth.labels.sum())
+        return VideoFacts(frames, width, height, self.fps or fps, digest, anomalous)
+
+    def _probe_whole(self) -> tuple[int, tuple[int, int], float | None, str]:
+        if self.piece[1] == 1:
+            return _probe_now(self.path, self.images, self.frame_count)
+        with _one_probe:  # of the pieces, the first reads the file to its end for all
+            return _probe_once(self.path, self.images, self.frame_count, stamp(self.path))
+
+    def truth(self) -> Truth:
+        """Return the frame labels and, where there are, a reader of pixel masks.
+
+        Raises
+        ------
+        DataError
+            Labels are missing, damaged, or not one for each frame.
+        """
+        if self.source is None:
+            raise DataError(f"{self.name}: has no labels; its manifest names none")
+        first = next(iter(self.frames(range(1))))
+        return self.source.read(self.count(), first.shape[:2])
+
+    def signature(self) -> str:
+        """Return what changes when a file of this video or its truth does: names, sizes, times."""
+        parts = [repr((self.fps, self.frame_count))]
+        if self.piece[1] > 1:
+            parts.append(repr(self.piece))
+        paths = _entries(self.path) if self.images else [self.path]
+        parts += [f"{path.name}|{stamp(path)}" for path in paths]
+        if self.source is not None:
+            parts += self.source.signature()
+        return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
+
+    def truth_digest(self) -> str:
+        """Return the SHA-256 of the ground truth, empty without any."""
+        return "" if self.source is None else self.source.digest(self.count())
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+@lru_cache(maxsize=8)
+def _images(folder: Path, _stamp: tuple[int, int]) -> list[Path]:
+    return list_images(folder)
+
+
+def _probe_now(
+    path: Path, images: bool, frame_count: str
+) -> tuple[int, tuple[int, int], float | None, str]:
+    return _probe_images(path) if images else probe_file(path, frame_count)
+
+
+@lru_cache(maxsize=16)
+def _probe_once(
+    path: Path, images: bool, frame_count: str, _stamp: tuple[int, int]
+) -> tuple[int, tuple[int, int], float | None, str]:
+    return _probe_now(path, images, frame_count)
+
+
+def _probe_images(folder: Path) -> tuple[int, tuple[int, int], float | None, str]:
+    paths = list_images(folder)
+    digest = hashlib.sha256()
+    shape: tuple[int, ...] | None = None
+    order = {path: number for number, path in enumerate(paths)}
+    for path in sorted(paths):
+        content = read_bytes(path)
+        digest.update(f"{path.name}\0{len(content)}\0".encode(errors="surrogateescape"))
+        digest.update(content)
+        image = decode_image(content, path)
+        shape = shape or image.shape
+        same_size(image, shape, path, order[path])
+    assert shape is not None  # list_images returns at least one
+    return len(paths), (shape[0], shape[1]), None, digest.hexdigest()

@@ -1,0 +1,4 @@
+"""Who runs the tasks: Dask, job arrays, SLURM.
+
+May import every room of ``pipeline``.
+"""

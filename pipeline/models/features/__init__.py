@@ -1,0 +1,4 @@
+"""Networks that turn a frame into a feature vector.
+
+May import ``base`` and ``models``.
+"""

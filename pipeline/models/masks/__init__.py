@@ -1,0 +1,4 @@
+"""Where things are: background subtraction, segmentation, random masks.
+
+May import ``base`` and ``models``.
+"""

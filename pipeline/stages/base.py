@@ -1,0 +1,110 @@
+"""What a stage is: a frozen dataclass of settings with one function from arrays to arrays.
+
+A stage knows nothing of files, Dask or HDF5. Its dataclass fields are its settings and,
+with its name, its ``VERSION`` and the keys of the stages that it reads, its key
+(:mod:`pipeline.execution.plan`). To add one, write a file in ``pipeline/stages`` and name it in
+the registry there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pipeline.data.manifest import ManifestVideo
+    from pipeline.shards.reader import VideoArrays
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array that a stage writes: the dtype and the shape of a single frame."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def frame_seed(key: str, video: str, frame: int) -> int:
+    """Return the 63-bit seed of a frame, from the stage's key, the video and the frame alone.
+
+    >>> frame_seed("k", "train/01", 0) == frame_seed("k", "train/01", 0)
+    True
+    """
+    digest = hashlib.sha256(f"{key}\n{video}\n{frame}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a stage is asked to compute: some consecutive frames of one video.
+
+    Attributes
+    ----------
+    video
+        Name with its split, ``train/01``.
+    frames
+        The frames to write.
+    inputs
+        For each stage it reads, the arrays of the whole video, read lazily by slice:
+        ``job.inputs["frames"]["image"][a:b]``.
+    source
+        The manifest's video, for stages that read no other stage.
+    key
+        The stage's key: the root of all its randomness.
+    """
+
+    video: str
+    frames: range
+    inputs: Mapping[str, VideoArrays] = field(default_factory=dict)
+    source: ManifestVideo | None = None
+    key: str = ""
+
+    def seed(self, frame: int) -> int:
+        """Return the frame's seed, the same in whatever order shards are computed."""
+        return frame_seed(self.key, self.video, frame)
+
+    def rng(self, frame: int) -> np.random.Generator:
+        """Return a generator of the frame's own."""
+        return np.random.default_rng(self.seed(frame))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Base of all stages; its fields are the settings, checked in ``__post_init__``."""
+
+    NAME: ClassVar[str] = ""
+    VERSION: ClassVar[int] = 1
+    #: Which videos: all, the normal training videos, or those with ground truth.
+    SPLITS: ClassVar[Literal["all", "train", "test"]] = "all"
+    #: True where frames must be read in order: one task a video instead of one a shard.
+    SEQUENTIAL: ClassVar[bool] = False
+
+    def inputs(self) -> tuple[str, ...]:
+        """Return the names of the stages that this one reads."""
+        return ()
+
+    def arrays(self, inputs: Mapping[str, Mapping[str, Array]]) -> dict[str, Array]:
+        """Return the arrays written, given those of the stages read."""
+        raise NotImplementedError
+
+    def length(self, frames: int) -> int:
+        """Return how many frames are written for a video of ``frames`` frames."""
+        return frames
+
+    def identity(self, digest: Callable[[Path], str]) -> dict[str, str]:
+        """Return what else the output depends on, such as the digest of a model's weights."""
+        return {}
+
+    def compute(self, job: Job) -> dict[str, np.ndarray]:
+        """Return the arrays of ``job.frames``, in order."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings as plain values, for the key and the record."""
+        return dataclasses.asdict(self)

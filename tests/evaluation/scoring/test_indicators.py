@@ -1,0 +1,186 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from evaluation.scoring import networks as indicators
+from evaluation.scoring.networks import Scoring, score_run
+from evaluation.scoring.run import open_run
+from evaluation.scoring.scores import open_scores
+from evaluation.scoring.windows import window_frames
+from pipeline.base.errors import ConfigurationError, DataError
+from tests.evaluation.conftest import make_network, make_run, make_shards
+
+
+def quiet(text):
+    """Say nothing."""
+
+
+def by_hand(network, frames_of, t, frames):
+    """The error of frame t, written out: its window, the network, the mean of squares."""
+    clip = np.stack([frames_of(i) for i in window_frames(t, frames)])  # (16, H, W, 3) in [-1, 1]
+    clip = torch.from_numpy(clip.astype(np.float32)).permute(3, 0, 1, 2)[None]
+    with torch.no_grad():
+        output = network(clip)
+    return ((output[0, :, 8] - clip[0, :, 8]) ** 2).numpy()
+
+
+def test_spatial_errors_are_those_written_out(scored_run):
+    network = make_network_again(scored_run, "spatial")
+    images = scored_run.dataset.arrays("frames", "test/01")["image"]
+    scores = open_scores(scored_run.out / "scores").load("test/01", maps=True)
+    for t in (0, 5, 14, 29):
+        squares = by_hand(network, lambda i: images[int(i)] / 127.5 - 1, t, 30)
+        assert scores.values["spatial"][t] == pytest.approx(squares.mean(), rel=1e-4)
+        cells = squares.mean(0).reshape(8, 4, 8, 4).mean((1, 3))
+        np.testing.assert_allclose(scores.values["spatial_map"][t], cells, rtol=2e-3)
+
+
+def test_temporal_errors_repeat_the_last_flow_and_show_uvm(scored_run):
+    network = make_network_again(scored_run, "temporal")
+    flows = scored_run.dataset.arrays("flow", "test/02")["flow"]
+
+    def shown(i):
+        flow = flows[min(int(i), 28)].astype(np.float32) / 4
+        return np.clip(np.dstack([flow, np.hypot(*flow.transpose(2, 0, 1))]), -1, 1)
+
+    values = open_scores(scored_run.out / "scores").load("test/02").values["temporal"]
+    for t in (3, 20, 29):
+        expected = by_hand(network, shown, t, 30).mean()
+        assert values[t] == pytest.approx(expected, rel=1e-3)
+
+
+def test_probabilities_are_ds(scored_run):
+    network = make_network_again(scored_run, "discriminator")
+    scores = open_scores(scored_run.out / "scores").load("train/02")
+    for stage, name in (("features", "discriminator"), ("pa_features", "discriminator_pa")):
+        features = scored_run.dataset.arrays(stage, "train/02")["feature"][0:30]
+        with torch.no_grad():
+            expected = torch.sigmoid(network(torch.from_numpy(features))).numpy()
+        np.testing.assert_allclose(scores.values[name], expected, rtol=1e-5)
+
+
+def test_held_out_videos_carry_their_pseudo_anomalies(scored_run):
+    scores = open_scores(scored_run.out / "scores")
+    assert set(scores.videos) == {"test/01", "test/02", "train/02"}
+    held = scores.load("train/02", maps=True)
+    assert held.has("_pa")
+    assert held.values["temporal_pa_map"].shape == (30, 8, 8)
+    assert not scores.load("test/01").has("_pa")
+    assert held.values["spatial_pa"].mean() > held.values["spatial"].mean()
+
+
+def make_network_again(run, kind):
+    from training.record.folder import load_trained
+
+    return load_trained(run.folder / kind)[0]
+
+
+def test_scoring_again_does_nothing_and_new_weights_do_all(tmp_path, monkeypatch):
+    folder = make_run(tmp_path, tests=1)
+    calls = []
+    real = indicators.score_video
+    monkeypatch.setattr(
+        indicators, "score_video", lambda *a, **k: calls.append(a[1].name) or real(*a, **k)
+    )
+    score_run(open_run(folder), Scoring(maps=0, movers=False), quiet)
+    assert calls == ["test/01", "train/02", "train/02"]
+    said = []
+    score_run(open_run(folder), Scoring(maps=0, movers=False), said.append)
+    assert len(calls) == 3
+    assert "nothing to do" in said[0]
+    make_network(folder, "spatial", seed=1)
+    score_run(open_run(folder), Scoring(maps=0, movers=False), quiet)
+    assert len(calls) == 6
+
+
+def test_an_interrupted_scoring_goes_on(tmp_path, monkeypatch):
+    folder = make_run(tmp_path, kinds=("discriminator",))
+    real, calls = indicators.score_video, []
+
+    def dies(dataset, video, *rest, **options):
+        calls.append(video.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(dataset, video, *rest, **options)
+
+    monkeypatch.setattr(indicators, "score_video", dies)
+    with pytest.raises(KeyboardInterrupt):
+        score_run(open_run(folder), Scoring(movers=False), quiet)
+    with pytest.raises(ConfigurationError, match="evaluation score"):
+        open_scores(folder / "scores")
+    score_run(open_run(folder), Scoring(movers=False), quiet)
+    assert calls == ["test/01", "test/02", "test/02", "train/02", "train/02"]
+
+
+def test_provenance_names_what_made_the_scores(scored_run):
+    found = open_scores(scored_run.out / "scores").provenance
+    assert found["keys"]["flow"] == "key-flow"
+    assert found["networks"]["temporal"]["settings"]["display"] == "uvm"
+    assert found["versions"]["torch"].startswith(torch.__version__)
+    assert (found["method"], found["seed"]) == ("unified", 0)
+
+
+def test_bf16_is_near_fp32(tmp_path):
+    folder = make_run(tmp_path, kinds=("spatial",), tests=1)
+    run = open_run(folder)
+    score_run(run, Scoring(movers=False), quiet)
+    exact = open_scores(folder / "scores").load("test/01").values["spatial"]
+    score_run(run, Scoring(precision="bf16", movers=False), quiet)
+    near = open_scores(folder / "scores").load("test/01").values["spatial"]
+    assert not np.array_equal(exact, near)
+    np.testing.assert_allclose(near, exact, rtol=0.05)
+
+
+def test_transfer_scores_another_data_set(tmp_path):
+    folder = make_run(tmp_path / "one", kinds=("discriminator",))
+    other = make_shards(tmp_path / "two", name="other", tests=1)
+    run = open_run(folder, other)
+    assert run.name.endswith("unified-seed0 on other")
+    score_run(run, Scoring(movers=False), quiet)
+    assert (folder / "transfer" / "other" / "scores" / "scores.json").exists()
+    assert not (folder / "scores").exists()
+
+
+def test_a_network_with_memory_is_judged_by_its_clip():
+    assert indicators.measure_of({"memory": {"slots": 2000}}) == "clip"
+    assert indicators.measure_of({"memory": {"slots": 0}}) == "frame"
+
+
+def test_bad_input_is_said(tmp_path):
+    for wrong, said in (
+        ({"precision": "fp16"}, "precision"),
+        ({"batch": 0}, "batch"),
+        ({"maps": -1}, "maps"),
+        ({"stride": 17}, "stride"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            Scoring(**wrong)
+    with pytest.raises(ConfigurationError, match="device"):
+        indicators.choose_device("tpu9000")
+    with pytest.raises(ConfigurationError, match="is no folder"):
+        open_run(tmp_path / "nowhere")
+    folder = make_run(tmp_path, kinds=())
+    folder.mkdir()
+    with pytest.raises(ConfigurationError, match="no network"):
+        open_run(folder)
+    make_network(folder, "spatial")
+    (folder / "spatial").rename(folder / "temporal")
+    with pytest.raises(DataError, match="of kind spatial, not temporal"):
+        score_run(open_run(folder), Scoring(movers=False), quiet)
+    recipe = json.loads((folder / "temporal" / "recipe.json").read_text())
+    recipe["architecture"]["channels"] = [3, 3, 3, 3]
+    (folder / "temporal" / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(DataError, match="another architecture"):
+        score_run(open_run(folder), Scoring(movers=False), quiet)
+
+
+def test_a_missing_stage_is_named(tmp_path):
+    folder = make_run(tmp_path, kinds=("spatial",))
+    path = folder.parent / "shards.json"
+    content = json.loads(path.read_text())
+    del content["stages"]["inpaint"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match="stage inpaint is not in it"):
+        score_run(open_run(folder), Scoring(movers=False), quiet)

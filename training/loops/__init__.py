@@ -1,0 +1,4 @@
+"""The training loops: autoencoder, discriminator, inpainter.
+
+May import every room of ``training``.
+"""

@@ -1,0 +1,156 @@
+"""What a training was made from: enough to repeat it, and to refuse to mix two of them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.base.errors import ConfigurationError
+from pipeline.base.files import canonical
+from pipeline.shards.reader import Dataset, VideoInfo
+from training.settings.base import AutoencoderTraining, DiscriminatorTraining
+from training.settings.inpainter import InpainterTraining
+
+FORMAT = 1
+
+
+def make_recipe(
+    kind: str,
+    settings: AutoencoderTraining | DiscriminatorTraining | InpainterTraining,
+    architecture: Any,
+    dataset: Dataset,
+    stages: tuple[str, ...],
+    videos: list[VideoInfo],
+    holdout: list[VideoInfo],
+    **data: Any,
+) -> dict[str, Any]:
+    """Return the recipe of a training.
+
+    Parameters
+    ----------
+    kind
+        ``spatial``, ``temporal``, ``discriminator`` or ``inpainter``.
+    settings, architecture
+        Dataclasses: what decides the weights, and the network's own.
+    stages
+        Whose shards are read.
+    data
+        Further facts about the data that decide the weights (``flow_scale``, the digest of
+        the intruders).
+
+    Returns
+    -------
+    dict
+        ``key`` is a digest of all of it but ``provenance``, which records where and with
+        which versions it was made.
+
+    Raises
+    ------
+    ConfigurationError
+        If a stage is missing.
+    """
+    for stage in stages:
+        if stage not in dataset.keys:
+            raise ConfigurationError(
+                f"{dataset.path}: training {kind} reads stage {stage}, which is not there; run "
+                f"`make {dataset.name}.{stage}` with the same PRESET, CACHE and RUNS"
+            )
+    recipe: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": kind,
+        "settings": asdict(settings),
+        "architecture": asdict(architecture),
+        "data": {
+            "dataset": dataset.name,
+            "shards": {stage: dataset.keys[stage] for stage in stages},
+            "videos": [video.name for video in videos],
+            "holdout": [video.name for video in holdout],
+            **data,
+        },
+    }
+    # Through JSON's eyes, so that what is compared on resuming is what was written.
+    plain = _plain(recipe)
+    return plain | {
+        "key": hashlib.sha256(canonical(plain).encode()).hexdigest()[:16],
+        "provenance": provenance(),
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """Return where, when and with which versions this process runs."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "numpy": str(np.__version__),
+        },
+        "commit": git_commit(),
+        "command": sys.argv,
+    }
+
+
+def git_commit() -> str | None:
+    """Return the commit that this code is of, with ``+`` if changed since; None outside git."""
+    folder = Path(__file__).parents[1]
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changed else "")
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Return one line for each setting in which two recipes differ, provenance aside."""
+    skip = ("provenance", "key", "result")
+    a, b = (
+        _flat({k: v for k, v in ours.items() if k not in skip}),
+        _flat({k: v for k, v in theirs.items() if k not in skip}),
+    )
+    missing = "(none)"
+    return [
+        f"{name}: {b.get(name, missing)} there, {a.get(name, missing)} asked for"
+        for name in sorted(a.keys() | b.keys())
+        if a.get(name, missing) != b.get(name, missing)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        name: leaf
+        for key, item in value.items()
+        for name, leaf in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=10,
+    ).stdout.strip()

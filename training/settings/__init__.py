@@ -1,0 +1,4 @@
+"""The settings of each training.
+
+May import ``networks``.
+"""
