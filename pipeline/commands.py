@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.execution import audit as maintenance
+from pipeline.execution import garbage
 from pipeline.execution.executors import dask as engine
 from pipeline.execution.executors.cluster import Cluster
 from pipeline.execution.plan import Plan
@@ -225,36 +226,57 @@ def gc(
     cache: Path = Path("cache"),
     runs: Path | None = None,
     delete: bool = False,
+    undo: bool = False,
     as_json: bool = False,
 ) -> None:
-    """List, or remove, what nothing needs.
+    """List what nothing needs, or move it out of the way.
 
-    Files of interrupted writes; with --runs also shards that no run below that folder names.
-    Nothing is removed without --delete.
+    Files of interrupted writes; with --runs also shards that no run below that folder names, that
+    no living run reads or writes, and that nothing needed was made from. Runs in other folders are
+    not known: name the folder that holds all of them.
+
+    Nothing is touched without --delete. It moves what is listed to CACHE/.removed, from where
+    --undo brings it back; the next --delete removes it for good.
 
     Args:
         cache: The cache to look through.
-        runs: With it, also every key that no shards.json below this folder names.
-        delete: Remove what is listed.
+        runs: With it, also every key that no run below this folder needs.
+        delete: Move aside what is listed, and remove for good what the last --delete moved aside.
+        undo: Bring back what the last --delete moved aside.
         as_json: Print JSON for programs.
     """
-    import shutil
-
     if not cache.is_dir():
         raise ConfigurationError(f"cache: {cache} is not a folder")
-    found = maintenance.strays(cache, runs)
+    if undo:
+        if delete:
+            raise ConfigurationError("gc: --undo and --delete exclude each other")
+        moved = garbage.bring_back(cache)
+        print(json.dumps({"brought_back": moved}) if as_json else f"{moved} files brought back")
+        return
+    found = garbage.strays(cache)
+    unused = garbage.unused(cache, runs) if runs is not None else None
+    found += unused.strays if unused else []
     if delete:
-        for stray in found:
-            if stray.path.is_dir():
-                shutil.rmtree(stray.path)
-            else:
-                stray.path.unlink(missing_ok=True)
+        garbage.set_aside(cache, found)
+    aside = garbage.aside_bytes(cache)
     if as_json:
-        print(json.dumps([vars(s) | {"path": str(s.path)} for s in found], indent=1))
+        rows = [vars(stray) | {"path": str(stray.path)} for stray in found]
+        content: dict[str, object] = {"strays": rows, "aside": aside}
+        if unused:
+            content |= {"runs": unused.runs, "kept": unused.kept, "kept_bytes": unused.kept_bytes}
+        print(json.dumps(content, indent=1))
         return
     for stray in found:
         print(f"{stray.bytes / 1e6:>10.2f} MB  {stray.path}: {stray.reason}")
-    total = sum(stray.bytes for stray in found) / 1e6
-    print(
-        f"{len(found)} strays, {total:.2f} MB {'removed' if delete else '(--delete removes them)'}"
-    )
+    if unused:
+        print(
+            f"{unused.runs} runs below {runs} were read; {unused.kept} keys with "
+            f"{unused.kept_bytes / 1e6:.2f} MB stay"
+        )
+    total = f"{len(found)} strays, {sum(stray.bytes for stray in found) / 1e6:.2f} MB"
+    print(f"{total} {'moved aside' if delete else '(--delete moves them aside)'}")
+    if aside:
+        print(
+            f"{aside / 1e6:.2f} MB in {cache / garbage.ASIDE}: gc --undo brings them back, the "
+            "next gc --delete removes them for good"
+        )

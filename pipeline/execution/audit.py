@@ -1,22 +1,18 @@
-"""What is in a cache and whether it is sound: status, why, verify, gc. All read records only,
+"""What is in a cache and whether it is sound: status, why, verify. All read records only,
 but for ``verify``, which reads every byte.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import ConfigurationError, DataError
-from pipeline.base.files import TEMPORARY
 from pipeline.base.progress import progress_bar
 from pipeline.execution.plan import Plan, committed
-from pipeline.shards.claims import CLAIM, STALE_SECONDS, file_system_now
 from pipeline.shards.shard import check_shard, read_record
 
 
@@ -116,78 +112,10 @@ def discard(shards: list[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
-class Stray:
-    """A file or folder of the cache that nothing needs, and why."""
-
-    path: Path
-    bytes: int
-    reason: str
-
-
-def strays(cache: Path, runs: Path | None = None) -> list[Stray]:
-    """Return what ``gc`` would remove.
-
-    Parameters
-    ----------
-    runs
-        With it, also the stages that no ``shards.json`` below this folder names.
-    """
-    found = []
-    now = _now(cache)
-    for path in _files(cache):
-        reason = ""
-        if path.name.endswith(TEMPORARY):
-            reason = "temporary file of an interrupted write"
-        elif path.suffix == CLAIM:
-            reason = "claim of a run that ended"
-        elif path.suffix == ".h5" and not path.with_suffix(".json").exists():
-            reason = "shard without a record"
-        elif (
-            path.suffix == ".json" and path.stem.isdigit() and not path.with_suffix(".h5").exists()
-        ):
-            reason = "record without its shard"
-        try:
-            facts = path.stat()
-        except FileNotFoundError:
-            continue
-        if reason and now - facts.st_mtime > STALE_SECONDS:
-            found.append(Stray(path, facts.st_size, reason))
-    if runs is not None:
-        used = _used_folders(runs)
-        for recipe in cache.glob("*/*/*/recipe.json"):
-            if recipe.parent.absolute() not in used:
-                size = sum(file.stat().st_size for file in _files(recipe.parent))
-                found.append(Stray(recipe.parent, size, f"no run below {runs} uses this key"))
-    return found
-
-
-def _now(cache: Path) -> float:
-    """Return the time by the cache's own clock; by this machine's where it is read-only."""
-    try:
-        return file_system_now(cache)
-    except OSError:
-        return time.time()
-
-
-def _used_folders(runs: Path) -> set[Path]:
-    """Return the folders that finished runs name, and those that runs under way work on."""
-    return {
-        Path(stage["folder"]).absolute()
-        for name in ("shards.json", "keys.json")
-        for file in runs.rglob(name)
-        for stage in _load(file)["stages"].values()
-    }
-
-
 def _shards(cache: Path) -> Iterator[Path]:
     """Yield every shard that has a record, and every record's shard that should be there."""
-    for record in cache.glob("*/*/*/*/*/*.json"):
+    for record in cache.glob("[!.]*/*/*/*/*/*.json"):
         yield record.with_suffix(".h5")
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
 
 
 def _load(path: Path) -> Any:

@@ -140,6 +140,14 @@ def _dead_owner(file: Path) -> dict[str, Any] | None:
     return owner if _age(file) > STALE_SECONDS else None
 
 
+def is_living(file: Path) -> bool:
+    """Tell whether a claim's owner lives, or may live where that cannot be told."""
+    try:
+        return _dead_owner(file) is None
+    except OSError:
+        return True
+
+
 def _remove(file: Path, owner: dict[str, Any]) -> bool:
     """Remove a dead owner's claim; False where a living one took its place meanwhile.
 

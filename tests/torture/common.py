@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.execution.audit import strays, verify
+from pipeline.execution.audit import verify
 from pipeline.execution.executors.array import Share, run_share
+from pipeline.execution.garbage import strays
 from pipeline.execution.plan import Plan
 from pipeline.execution.todo import Settings
 from tests.pipeline.toys import make_plan
