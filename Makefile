@@ -7,6 +7,8 @@ SHELL      := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+export PYTHON3 ?= python3
+export PIP_OPTIONS
 VENV       ?= .venv
 PYTHON     := $(VENV)/bin/python
 MANIFESTS  := $(filter-out custom,$(basename $(notdir $(wildcard data_manifests/*.yaml))))
@@ -33,7 +35,7 @@ NETWORKS   += $(if $(filter unified,$(METHOD)),discriminator)
 
 # ---------------------------------------------------------------- set-up and tests
 
-.PHONY: help setup demo test lint docs bench torture audit slurm.script new clean FORCE
+.PHONY: help setup demo test test.bare test.avx2 lint docs bench torture audit slurm.script new clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-zA-Z0-9_.-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
@@ -64,26 +66,34 @@ help: ## this list
 	@echo "  SEEDS=$(SEEDS)  of baseline and unified in them; PEER_SEEDS=$(PEER_SEEDS) of the others"
 	@echo "  CLUSTER=$(CLUSTER)  processes, threads, slurm or a scheduler's address tcp://HOST:PORT"
 	@echo "  WORKERS=$(WORKERS)  0: one a core"
+	@echo "  PYTHON3=$(PYTHON3)  the Python that setup makes $(VENV) with; PIP_OPTIONS=... more words for pip"
 	@echo "  SITE=$(SITE)  a SLURM cluster's YAML (docs/clusters.md)"
 	@echo "  SHARE=$(SHARE)  I/N: part I of N of the shards, for job arrays without a scheduler"
 	@echo "  ARRAY=$(ARRAY)  elements of the arrays that slurm.script submits"
 
 setup: $(VENV)/.installed ## make .venv and install what constraints.txt pins
 
-$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "error: Python 3.11 or newer is needed; this is $$(python3 --version)" >&2; exit 2; }
-	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[test,tensorboard,video]'
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt .ci/setup
+	@.ci/setup '$(VENV)'
 	@touch $@
 
 demo: export PRESET := demo
 demo: setup ## the whole method on generated videos, to a report
-	$(PYTHON) -m pipeline demo $(DATA)/demo
+	$(PYTHON) -m pipeline demo $(DATA)/demo $(DEMO_OPTIONS)
 	$(MAKE) --no-print-directory demo.all PRESET=demo
 
 test: setup ## the whole test suite
 	$(PYTHON) -m pytest $(PYTEST_OPTIONS)
+
+test.bare: ## demo and tests in a minimal Debian of their own (.ci/bare says where and how)
+	.ci/bare
+
+# What a processor without AVX-512 computes, on any with AVX2.
+test.avx2: export NPY_DISABLE_CPU_FEATURES := X86_V4 AVX512_ICL AVX512_SPR
+test.avx2: export ATEN_CPU_CAPABILITY := avx2
+test.avx2: export ONEDNN_MAX_CPU_ISA := AVX2
+test.avx2: export NUMBA_CPU_NAME := haswell
+test.avx2: test ## the whole test suite as a processor without AVX-512 runs it
 
 lint: setup ## ruff, mypy and who may import whom
 	$(PYTHON) -m ruff check

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import pkgutil
 import platform
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import benchmarks
 from benchmarks.common import Row
+from pipeline.base.environment import cores
 from pipeline.base.errors import ConfigurationError, run_main
 from pipeline.execution.task import library_versions
 
@@ -69,7 +69,7 @@ def main() -> None:
     content = {
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "python": platform.python_version(),
         "versions": library_versions(),
         "rows": [row.as_dict() for row in rows],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
+from pipeline.base.environment import cores
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.execution import audit as maintenance
 from pipeline.execution import garbage
@@ -49,7 +49,7 @@ def run(
     plan = planned.plan
     engine.write_keys(plan, out / "keys.json")
     if share:
-        workers = cluster.workers or len(os.sched_getaffinity(0))
+        workers = cluster.workers or cores()
         summary = shares.run_share(plan, share, engine_settings, out / "logs", workers)
     else:
         summary = engine.run(plan, cluster, engine_settings, out / "logs")
@@ -192,7 +192,7 @@ def verify(
     cache = source.cache if source else cache
     if not cache.is_dir():
         raise ConfigurationError(f"cache: {cache} is not a folder")
-    bad = maintenance.verify(cache, len(os.sched_getaffinity(0)))
+    bad = maintenance.verify(cache, cores())
     repaired: set[Path] = set()
     if repair and bad:
         plan = make_plan(source, stages, cluster.workers).plan if source else None

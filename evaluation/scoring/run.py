@@ -12,11 +12,13 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluation.scoring.scores import INDICATORS
+from pipeline.base import environment
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.base.files import read_json
 from pipeline.shards.reader import Dataset, VideoInfo, open_dataset
@@ -116,16 +118,7 @@ def network_provenance(folder: Path) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of what computes here."""
-    import importlib.metadata
-    import platform
-
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {"python": platform.python_version()} | environment.versions(PACKAGES)
 
 
 def read_metrics(folder: str | Path) -> dict[str, Any]:

@@ -67,6 +67,23 @@ def machine_error(error: OSError, doing: str) -> ProjectError:
     return MachineError(f"{doing}: {error.strerror or error}: {remedy}")
 
 
+def import_error(error: ImportError) -> MachineError | None:
+    """Turn a failed import into a MachineError where a library of the system is missing.
+
+    OpenCV's wheel needs those of a desktop, which a container or a cluster's node may lack.
+    """
+    text = str(error)
+    if ".so" not in text and ".dylib" not in text:
+        return None
+    if error.name is not None and error.name.partition(".")[0] != "cv2":
+        return MachineError(f"{error.name} cannot be loaded: {text}; install what holds it")
+    return MachineError(
+        f"OpenCV cannot be loaded: {text}; `make setup` mends it, and so does either of: "
+        "apt-get install libgl1 libglib2.0-0 (or what holds them on this system), or: "
+        "pip uninstall -y opencv-contrib-python && pip install opencv-contrib-python-headless"
+    )
+
+
 def run_main(main: Callable[[], int | None]) -> NoReturn:
     """Run a command line's ``main`` and exit with the documented status.
 
@@ -83,6 +100,12 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
             raise
         print(f"error: {error}", file=sys.stderr)
         status = error.exit_status
+    except ImportError as error:
+        said = import_error(error)
+        if debug or said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        status = said.exit_status
     except OSError as error:
         if debug or error.errno not in MACHINE_ERRNOS:
             raise

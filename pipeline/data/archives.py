@@ -64,7 +64,8 @@ def _extract(archive: Path, into: Path) -> None:
             content.extractall(into)
     elif tarfile.is_tarfile(archive):
         with tarfile.open(archive) as content:
-            content.extractall(into, filter="data")
+            for entry in content:
+                _extract_tar_member(content, entry, into)
             # The checksum of a compressed archive is compared only at its very end.
             while content.fileobj is not None and content.fileobj.read(2**20):
                 pass
@@ -72,10 +73,39 @@ def _extract(archive: Path, into: Path) -> None:
         raise DataError(f"{archive}: is neither a tar nor a zip archive; download it again")
 
 
+def _check_name(name: str) -> None:
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+        raise tarfile.TarError(f"member {name!r} leaves the folder")
+
+
+def _extract_tar_member(content: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
+    """Write a member as a plain file or folder, never as a link.
+
+    Python before 3.11.4 cannot be told to refuse what is unsafe. Here nothing unsafe can arise:
+    no link is made, so that no later member can be written through one. A link to a file of the
+    archive becomes that file's content.
+    """
+    _check_name(member.name)
+    target = into / member.name
+    try:
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        source = content.extractfile(member)
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (KeyError, RecursionError):  # a link to nothing, or to itself
+        source = None
+    except (FileExistsError, NotADirectoryError):
+        raise tarfile.TarError(f"member {member.name!r} is both a file and a folder") from None
+    if source is None:
+        raise tarfile.TarError(f"member {member.name!r} is a link to elsewhere, or no file")
+    with source, target.open("wb") as file:
+        shutil.copyfileobj(source, file, 2**20)
+
+
 def _check_zip_member(member: zipfile.ZipInfo) -> None:
     # zipfile strips what leaves the folder in silence; such an archive is refused instead.
-    parts = member.filename.replace("\\", "/").split("/")
-    if member.filename.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
-        raise zipfile.BadZipFile(f"member {member.filename!r} leaves the folder")
+    _check_name(member.filename)
     if stat.S_ISLNK(member.external_attr >> 16):
         raise zipfile.BadZipFile(f"member {member.filename!r} is a link")

@@ -8,11 +8,11 @@ was put there by hand is checked. Licence and citation are always printed.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pipeline.base.environment import cores
 from pipeline.base.errors import DataError, MachineError
 from pipeline.base.files import sha256_of_file
 from pipeline.base.progress import progress_bar
@@ -88,7 +88,7 @@ def problem_with(dataset: str, folder: Path) -> str | None:
 def _probe(videos: Sequence[Video]) -> dict[str, VideoFacts]:
     with (
         progress_bar(len(videos), "check") as bar,
-        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+        ThreadPoolExecutor(cores()) as pool,
     ):
 
         def probe(video: Video) -> VideoFacts:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.environment import cores
 from pipeline.base.errors import ConfigurationError
 from pipeline.data.manifest import load_manifest
 from pipeline.execution.catalogue import catalogue
@@ -54,9 +54,7 @@ def make_plan(source: Source, stages: Stages, workers: int = 0) -> Planned:
 
     manifest = load_manifest(source.manifest, source.data)
     print(f"{manifest.name}: {'; '.join(manifest.notes)}", file=sys.stderr)
-    videos = catalogue(
-        manifest, source.cache, source.holdout, workers or len(os.sched_getaffinity(0))
-    )
+    videos = catalogue(manifest, source.cache, source.holdout, workers or cores())
     by_name = stages.by_name()
     with Digests(source.cache / "digests.json") as digests:
         planned = plan_stages(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
 import math
 import os
 import socket
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.base.environment import versions
 from pipeline.base.errors import (
     MACHINE_ERRNOS,
     DataError,
@@ -230,11 +230,7 @@ def _settle() -> None:
 @functools.cache
 def library_versions() -> dict[str, str]:
     """Return the versions of the installed libraries that compute."""
-    versions = {}
-    for name in COMPUTING_LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
+    return versions(COMPUTING_LIBRARIES)
 
 
 #: By thread, when its shard must be done; and the thread of this process that sees to it.

@@ -6,7 +6,6 @@ shards were that the networks were trained on.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base.environment import cores
 from pipeline.base.errors import ConfigurationError
 from pipeline.shards.reader import Dataset
 from pipeline.stages.base import Job, Stage
@@ -63,7 +63,7 @@ class Live:
         Pairs of frames do not depend on each other, and are shared out over the cores.
         """
         pairs = range(len(images) - 1)
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             return np.concatenate(list(pool.map(lambda t: self._pair(images[t : t + 2]), pairs)))
 
     def _pair(self, images: np.ndarray) -> np.ndarray:

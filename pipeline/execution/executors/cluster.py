@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.base.environment import cores
 from pipeline.base.errors import ConfigurationError, MachineError
 from pipeline.execution.executors.site import GPU_STAGES, Site, load_site
 from pipeline.execution.task import WORKER_MARK
@@ -165,7 +166,7 @@ def _close(cluster: Any) -> None:
 def _local_cluster(settings: Cluster) -> Any:
     from distributed import LocalCluster
 
-    workers = settings.workers or len(os.sched_getaffinity(0))
+    workers = settings.workers or cores()
     warnings.filterwarnings("ignore", "Port 8787 is already in use", UserWarning)
     if settings.kind == "threads":
         return LocalCluster(

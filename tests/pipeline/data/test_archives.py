@@ -59,6 +59,43 @@ def test_members_that_leave_the_folder(tmp_path, make, name):
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "data"]
 
 
+def make_links(path, kind, target):
+    with tarfile.open(path, "w") as archive:
+        for name, content in (("a/1.txt", b"one"), ("a/2.txt", None), ("a/3.txt", b"three")):
+            info = tarfile.TarInfo(name)
+            if content is None:
+                info.type, info.linkname = kind, target
+            else:
+                info.size = len(content)
+            archive.addfile(info, io.BytesIO(content or b""))
+    return path
+
+
+@pytest.mark.parametrize("kind, target", [(tarfile.SYMTYPE, "1.txt"), (tarfile.LNKTYPE, "a/1.txt")])
+def test_a_link_inside_a_tar_becomes_the_file_it_names(tmp_path, kind, target):
+    into = tmp_path / "data"
+    assert unpack(make_links(tmp_path / "a", kind, target), into) == 3
+    assert (into / "a/2.txt").read_bytes() == b"one"
+    assert not any(path.is_symlink() for path in into.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "kind, target",
+    [
+        (tarfile.SYMTYPE, "../../outside"),
+        (tarfile.SYMTYPE, "/etc"),
+        (tarfile.SYMTYPE, "2.txt"),
+        (tarfile.LNKTYPE, "/etc/passwd"),
+        (tarfile.CHRTYPE, ""),
+        (tarfile.FIFOTYPE, ""),
+    ],
+)
+def test_other_members_of_a_tar_are_refused(tmp_path, kind, target):
+    with pytest.raises(DataError, match="damaged or unsafe"):
+        unpack(make_links(tmp_path / "a", kind, target), tmp_path / "data")
+    assert not list((tmp_path / "data").iterdir())
+
+
 @MAKERS
 def test_damaged(tmp_path, make):
     content = bytes(range(256)) * 400
