@@ -83,7 +83,7 @@ note    = { mkdir -p $(1); echo "$(2)" > $(1)/failed.txt; exit 1; }
 
 shards/%:
 	@rm -f $(where)/failed.txt
-	@$(PIPELINE).find $(call part,2) $(call FOLDER,$(call part,2)) || $(call note,$(where),data not at hand)
+	@$(PIPELINE).data.find $(call part,2) $(call FOLDER,$(call part,2)) || $(call note,$(where),data not at hand)
 	@$(MAKE) --no-print-directory $(call part,2).shards VARIANT=$(variant) || $(call note,$(where),shards failed)
 
 run/%:

@@ -21,7 +21,7 @@ from pipeline.base.errors import run_main
 
 def main() -> int | None:
     """Parse the command line and run the chosen command."""
-    from pipeline import commands, tools
+    from pipeline import commands, commands_store, tools
     from pipeline.data.fetch import fetch
     from pipeline.data.new import new
 
@@ -34,6 +34,8 @@ def main() -> int | None:
             "why": commands.why,
             "verify": commands.verify,
             "gc": commands.gc,
+            "push": commands_store.push,
+            "pull": commands_store.pull,
             "models": tools.models,
             "demo": tools.demo,
             "new": new,

@@ -24,6 +24,7 @@ def run(
     cluster: Cluster = Cluster(),  # noqa: B008
     engine_settings: engine.Settings = engine.Settings(),  # noqa: B008
     shards: str = "",
+    remote: str = "",
 ) -> int:
     r"""Compute every missing shard of a data set, and write OUT/shards.json for the trainers.
 
@@ -41,6 +42,8 @@ def run(
         engine_settings: Compression, retries, time limits.
         shards: I/N: only this part of the shards, in this process's own workers and without
             a scheduler, for element I of a job array of N.
+        remote: A store (docs/sharing.md) whose shards are taken instead of being computed;
+            the site's `remote` if this is empty.
     """
     from pipeline.execution.executors import array as shares
 
@@ -48,6 +51,7 @@ def run(
     planned = make_plan(source, stages, cluster.workers)
     plan = planned.plan
     engine.write_keys(plan, out / "keys.json")
+    _take(plan, remote or cluster.read_site().remote)
     if share:
         workers = cluster.workers or cores()
         summary = shares.run_share(plan, share, engine_settings, out / "logs", workers)
@@ -71,6 +75,21 @@ def run(
         name = "-".join(("shards", *source.only))
         _write_shards_json(planned, out / f"{name}.json")
     return 0
+
+
+def _take(plan: Plan, remote: str) -> None:
+    """Take from a store what the cache lacks; what cannot be had there is computed, and said."""
+    if not remote:
+        return
+    from pipeline.execution.store import open_store
+    from pipeline.execution.travel import at_store, fetch
+
+    store = open_store(remote)
+    found = at_store(plan, store)
+    taken = fetch(store, plan.cache, set().union(*found.values()))
+    for failure in taken.failures:
+        print(f"{remote}: {failure}; computed here", file=sys.stderr)
+    print(f"{taken.shards} shards taken from {remote} ({taken.bytes / 1e6:.1f} MB)")
 
 
 def _write_shards_json(planned: Planned, path: Path) -> None:
@@ -116,23 +135,40 @@ def _report_failures(summary: engine.Summary) -> int:
     return 1
 
 
-def status(source: Source, stages: Stages = Stages(), as_json: bool = False) -> None:  # noqa: B008
+def status(
+    source: Source,
+    stages: Stages = Stages(),  # noqa: B008
+    remote: str = "",
+    as_json: bool = False,
+) -> None:
     """Show, stage by stage, what is cached and what is missing.
 
     Args:
         source: Which videos.
         stages: Settings of each stage.
+        remote: A store (docs/sharing.md): show what of the missing it has.
         as_json: Print JSON for programs.
     """
-    rows = maintenance.status_of_plan(make_plan(source, stages).plan)
+    plan = make_plan(source, stages).plan
+    rows = maintenance.status_of_plan(plan)
+    if remote:
+        from pipeline.execution.store import open_store
+        from pipeline.execution.travel import at_store
+
+        found = at_store(plan, open_store(remote))
+        rows = [row | {"remote": len(found[row["stage"]])} for row in rows]
     if as_json:
         print(json.dumps(rows, indent=1))
         return
-    print(f"{'stage':<14}{'key':<14}{'videos':>7}{'shards':>14}{'MB':>12}{'core s':>10}")
+    there = f"{'at remote':>10}{'missing':>9}" if remote else ""
+    print(f"{'stage':<14}{'key':<14}{'videos':>7}{'shards':>14}{there}{'MB':>12}{'core s':>10}")
     for row in rows:
         shards = f"{row['done']}/{row['shards']}"
+        if remote:
+            missing = row["shards"] - row["done"] - row["remote"]
+            there = f"{row['remote']:>10}{missing:>9}"
         print(
-            f"{row['stage']:<14}{row['key']:<14}{row['videos']:>7}{shards:>14}"
+            f"{row['stage']:<14}{row['key']:<14}{row['videos']:>7}{shards:>14}{there}"
             f"{row['bytes'] / 1e6:>12.1f}{row['core_seconds']:>10.1f}"
         )
 

@@ -118,8 +118,19 @@ def read_record(path: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise DataError(f"{file}: the record cannot be read ({error}); {remedy}") from None
+    return check_record(record, str(file), remedy)
+
+
+def check_record(record: Any, name: str, remedy: str) -> dict[str, Any]:
+    """Return a record if it bears out its own digest.
+
+    Raises
+    ------
+    DataError
+        If it does not: it was changed since it was written.
+    """
     if not isinstance(record, dict) or record.get("record_sha256") != _record_digest(record):
-        raise DataError(f"{file}: the record was changed since it was written; {remedy}")
+        raise DataError(f"{name}: the record was changed since it was written; {remedy}")
     return record
 
 

@@ -115,6 +115,8 @@ class Site:
     """Folder for the jobs' own output."""
     scratch: str = ""
     """Folder on a node's own disk for workers' temporary files; empty: /tmp."""
+    remote: str = ""
+    """A store of shards (docs/sharing.md) that runs take from what the cache lacks."""
     tls: Tls | None = None
     """With it, Dask speaks TLS and refuses who has no certificate of this authority."""
     interval: float = 10.0
