@@ -99,6 +99,24 @@ def test_peers_layout(tmp_path: Path, name: str) -> None:
         assert [video.scene for video in manifest.select("test")] == ["01", "01", "02"]
 
 
+def test_ped1(tmp_path: Path) -> None:
+    root = tmp_path / "UCSDped1"
+    write_images(root / "Train/Train001", moving(20)[..., 0], "{:03d}.tif", first=1)
+    for number in (1, 2):
+        write_images(root / f"Test/Test00{number}", moving(20)[..., 0], "{:03d}.tif", first=1)
+    write_images(
+        root / "Test/Test001_gt", moving(20)[..., 0], "{:03d}.bmp", first=1
+    )  # came for some videos alone
+    (root / "Test/UCSDped1.m").write_text(
+        "TestVideoFile{end+1}.gt_frame = [3:5, 9:10];\nTestVideoFile{end+1}.gt_frame = [1:20];\n"
+    )
+    manifest = load_manifest(small("ped1", tmp_path), tmp_path)
+    labels = np.zeros(20, np.uint8)
+    labels[[2, 3, 4, 8, 9]] = 1
+    check_truth(manifest, "test/001", labels, pixels=False)
+    check_truth(manifest, "test/002", np.ones(20, np.uint8), pixels=False)
+
+
 @pytest.mark.parametrize("version", ["5", "7.3"])
 def test_avenue(tmp_path: Path, version: str) -> None:
     for number in (1, 2, 10):
