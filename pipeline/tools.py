@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from pipeline.data.plaza.demo import DemoSettings
+from pipeline.models.source import model_table
 from pipeline.stages.registry import Stages
 
 
@@ -28,10 +29,8 @@ def models(stages: Stages = Stages(), as_json: bool = False) -> None:  # noqa: B
         stages: Settings of each stage.
         as_json: Print JSON for programs.
     """
-    from pipeline.models.source import model_table
-    from pipeline.stages import features, inpaint, instances
-
-    rows = model_table(stages.by_name().values())
+    by_name = stages.by_name()
+    rows = model_table(by_name.values())
     if as_json:
         print(json.dumps([vars(row) for row in rows], indent=1))
         return
@@ -40,10 +39,6 @@ def models(stages: Stages = Stages(), as_json: bool = False) -> None:  # noqa: B
         print(f"{row.setting:<20}{state:<26}{row.name}")
         print(f"{'':<20}{row.needs if row.present else row.remedy}")
     print("\nother engines, and what their setting `model` must name:")
-    for stage, needs in (
-        ("instances", instances.NEEDS),
-        ("inpaint", inpaint.NEEDS),
-        ("features", features.NEEDS),
-    ):
-        for engine, what in needs.items():
-            print(f"{stage}.engine={engine:<14}{what}")
+    for name, stage in by_name.items():
+        for engine, what in stage.NEEDS.items():
+            print(f"{name}.engine={engine:<14}{what}")

@@ -37,8 +37,8 @@ class PlannedVideo:
     pixel_truth: bool
 
     def digest_for(self, stage: Stage) -> str:
-        """Return the digest that a stage's shards depend on; ground truth counts for labels."""
-        if stage.NAME != "labels":
+        """Return the digest that a stage's shards depend on: ground truth counts where read."""
+        if not stage.READS_TRUTH:
             return self.digest
         return hashlib.sha256(f"{self.digest}\n{self.truth_digest}".encode()).hexdigest()
 

@@ -90,10 +90,9 @@ class Plan:
 
     def video_specs(self, stage: str, video: PlannedVideo) -> dict[str, Array]:
         """Return the arrays written for a video: without pixel masks where it has none."""
-        specs = self.stages[stage].arrays
-        if stage == "labels" and not video.pixel_truth:
-            return {name: spec for name, spec in specs.items() if name != "pixel_mask"}
-        return specs
+        entry = self.stages[stage]
+        absent = frozenset() if video.pixel_truth else entry.stage.OF_PIXEL_TRUTH
+        return {name: spec for name, spec in entry.arrays.items() if name not in absent}
 
     def shards(self, stage: str, video: PlannedVideo) -> list[range]:
         """Return the frame ranges of a video's shards, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pipeline.base.errors import ConfigurationError
 from pipeline.data.manifest import load_manifest
 from pipeline.execution.catalogue import catalogue
 from pipeline.execution.plan import Plan, plan_stages
+from pipeline.stages.base import Stage
 from pipeline.stages.registry import Stages
 
 
@@ -69,7 +71,7 @@ def make_plan(source: Source, stages: Stages, workers: int = 0) -> Planned:
     return Planned(plan, manifest.evaluate, dict(manifest.settings))
 
 
-def _needed(stages: dict[str, Any]) -> list[str]:
-    """Return every stage but those that exist only to be read and that nothing reads."""
+def _needed(stages: Mapping[str, Stage]) -> list[str]:
+    """Return every stage but the optional ones that nothing reads."""
     read = {name for stage in stages.values() for name in stage.inputs()}
-    return [name for name in stages if name != "instances" or name in read]
+    return [name for name in stages if not stages[name].OPTIONAL or name in read]

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -30,10 +30,7 @@ from pipeline.execution.tasklog import task_log
 from pipeline.shards.claims import claimed
 from pipeline.shards.reader import VideoArrays
 from pipeline.shards.shard import MissingShard, write_shard
-from pipeline.stages.base import Array, Job, Stage
-
-if TYPE_CHECKING:
-    from pipeline.data.video.video import Video
+from pipeline.stages.base import Array, FrameSource, Job, Stage, TruthSource
 
 #: Set in the environment of every worker process that may be ended and is then replaced.
 WORKER_MARK = "PSEUDO_ANOMALY_WORKER"
@@ -51,7 +48,8 @@ class Task:
     stage: Stage
     key: str
     video: str
-    source: Video | None
+    source: FrameSource | None
+    truth: TruthSource | None
     inputs: Mapping[str, VideoArrays]
     arrays: Mapping[str, Array]
     folder: Path
@@ -190,7 +188,14 @@ def _commit(task: Task, number: int, frames: range, wait: bool) -> dict[str, Any
 
 def _computed(task: Task, frames: range) -> dict[str, np.ndarray]:
     """Call the stage; wait for input shards that a network file system does not show yet."""
-    job = Job(video=task.video, frames=frames, inputs=task.inputs, source=task.source, key=task.key)
+    job = Job(
+        video=task.video,
+        frames=frames,
+        inputs=task.inputs,
+        source=task.source,
+        truth=task.truth,
+        key=task.key,
+    )
     give_up = time.monotonic() + task.patience
     while True:
         try:

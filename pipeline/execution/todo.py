@@ -125,6 +125,7 @@ def video_tasks(
             "key": entry.key,
             "video": video.info.name,
             "source": None if inputs else video.source,
+            "truth": video.source if entry.stage.READS_TRUTH else None,
             "inputs": {source: plan.arrays(source, video) for source in inputs},
             "arrays": plan.video_specs(name, video),
             "folder": plan.folder(name, video),

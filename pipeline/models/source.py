@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from pipeline.base.errors import ConfigurationError
 
@@ -45,6 +45,14 @@ class ModelUse:
     setting: str
     name: str
     needs: str
+
+
+class UsesModels(Protocol):
+    """A stage, in what models need of it."""
+
+    def models(self) -> tuple[ModelUse, ...]:
+        """Return the models in use."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ def resolve(use: ModelUse) -> Path:
     return found
 
 
-def require(stages: Iterable[Any]) -> None:
+def require(stages: Iterable[UsesModels]) -> None:
     """Get every model that the stages' settings name, before any worker needs it.
 
     Parameters
@@ -160,20 +168,13 @@ def require(stages: Iterable[Any]) -> None:
         raise ConfigurationError("; ".join(dict.fromkeys(problems)))
 
 
-def model_table(stages: Iterable[Any]) -> list[ModelRow]:
-    """Return what the stages' settings need, and whether it is here.
-
-    Parameters
-    ----------
-    stages
-        Stages with their settings. A stage that uses models has a method ``models()``
-        that returns its :class:`ModelUse`.
-    """
+def model_table(stages: Iterable[UsesModels]) -> list[ModelRow]:
+    """Return what the stages' settings need, and whether it is here."""
     return [_row(use) for use in _uses(stages)]
 
 
-def _uses(stages: Iterable[Any]) -> list[ModelUse]:
-    return [use for stage in stages for use in getattr(stage, "models", tuple)()]
+def _uses(stages: Iterable[UsesModels]) -> list[ModelUse]:
+    return [use for stage in stages for use in stage.models()]
 
 
 def _row(use: ModelUse) -> ModelRow:

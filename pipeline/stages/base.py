@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
+from pipeline.models.source import ModelUse
+
 if TYPE_CHECKING:
-    from pipeline.data.manifest import ManifestVideo
-    from pipeline.shards.reader import VideoArrays
+    from pipeline.data.truth.truth import Truth
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,45 @@ class Array:
 
     dtype: str
     shape: tuple[int, ...]
+
+
+class FrameSource(Protocol):
+    """A video, or frames in memory that are read as one."""
+
+    def frames(self, wanted: range, /) -> Iterator[np.ndarray]:
+        """Yield frames one by one, each (H, W, 3) uint8 RGB."""
+        ...
+
+
+class TruthSource(Hashable, Protocol):
+    """A video whose ground truth can be read."""
+
+    def signature(self) -> str:
+        """Return what changes when the truth's files do."""
+        ...
+
+    def truth(self) -> Truth:
+        """Read labels and masks."""
+        ...
+
+
+class FramesRead(Protocol):
+    """One array of a whole video, read by slice: of shards or, in a stream, of memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole, frames first."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """Return frame ``[i]`` or consecutive frames ``[a:b]``."""
+        ...
+
+
+#: For each stage read, its arrays by name.
+Inputs = Mapping[str, Mapping[str, FramesRead]]
 
 
 def frame_seed(key: str, video: str, frame: int) -> int:
@@ -54,15 +94,18 @@ class Job:
         For each stage it reads, the arrays of the whole video, read lazily by slice:
         ``job.inputs["frames"]["image"][a:b]``.
     source
-        The manifest's video, for stages that read no other stage.
+        The video itself, for stages that read no other stage.
+    truth
+        The video's ground truth, for stages that say ``READS_TRUTH``.
     key
         The stage's key: the root of all its randomness.
     """
 
     video: str
     frames: range
-    inputs: Mapping[str, VideoArrays] = field(default_factory=dict)
-    source: ManifestVideo | None = None
+    inputs: Inputs = field(default_factory=dict)
+    source: FrameSource | None = None
+    truth: TruthSource | None = None
     key: str = ""
 
     def seed(self, frame: int) -> int:
@@ -76,7 +119,11 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Base of all stages; its fields are the settings, checked in ``__post_init__``."""
+    """Base of all stages; its fields are the settings, checked in ``__post_init__``.
+
+    What planning and execution must know of a stage, its class says: none of them knows a
+    stage by name.
+    """
 
     NAME: ClassVar[str] = ""
     VERSION: ClassVar[int] = 1
@@ -84,6 +131,22 @@ class Stage:
     SPLITS: ClassVar[Literal["all", "train", "test"]] = "all"
     #: True where frames must be read in order: one task a video instead of one a shard.
     SEQUENTIAL: ClassVar[bool] = False
+    #: True where ground truth is read: its digest then counts as the video's does.
+    READS_TRUTH: ClassVar[bool] = False
+    #: True where it is of use only to other stages, and is left out where none reads it.
+    OPTIONAL: ClassVar[bool] = False
+    #: Arrays that are written for videos with pixel truth alone.
+    OF_PIXEL_TRUTH: ClassVar[frozenset[str]] = frozenset()
+    #: What the setting ``model`` must name, by engine.
+    NEEDS: ClassVar[Mapping[str, str]] = {}
+
+    def models(self) -> tuple[ModelUse, ...]:
+        """Return the models in use."""
+        return ()
+
+    def wants_gpu(self) -> bool:
+        """Tell whether a GPU speeds it up, as it does every network."""
+        return bool(self.models())
 
     def inputs(self) -> tuple[str, ...]:
         """Return the names of the stages that this one reads."""

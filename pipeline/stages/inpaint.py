@@ -24,13 +24,6 @@ from pipeline.models.inpainting.inpainters import (
 from pipeline.models.source import ModelUse, check_name, identity, resolve
 from pipeline.stages.base import Array, Job, Stage
 
-NEEDS = {
-    "latent": (
-        "a LatentInpaintingPipeline folder, such as python -m pipeline.models.convert writes "
-        "from the paper's inpainting_big checkpoint"
-    ),
-    "diffusers": "an inpainting pipeline in diffusers' format (model_index.json)",
-}
 SETTINGS_OF = {
     "opencv": ("engine", "radius"),
     "latent": ("engine", "steps", "window", "margin", "resolution", "batch", "precision"),
@@ -49,6 +42,13 @@ class Inpaint(Stage):
     NAME: ClassVar[str] = "inpaint"
     VERSION: ClassVar[int] = 1
     SPLITS: ClassVar[Literal["all", "train", "test"]] = "train"
+    NEEDS: ClassVar[Mapping[str, str]] = {
+        "latent": (
+            "a LatentInpaintingPipeline folder, such as python -m pipeline.models.convert writes "
+            "from the paper's inpainting_big checkpoint"
+        ),
+        "diffusers": "an inpainting pipeline in diffusers' format (model_index.json)",
+    }
 
     engine: Literal["latent", "telea", "navier_stokes", "diffusers"] = "latent"
     """``latent``: latent diffusion. ``diffusers``: any pipeline. The others are OpenCV's."""
@@ -77,8 +77,8 @@ class Inpaint(Stage):
     """telea, navier_stokes: pixels around the hole that are looked at."""
 
     def __post_init__(self) -> None:
-        if self.engine not in (*OPENCV, *NEEDS):
-            names = ", ".join((*NEEDS, *OPENCV))
+        if self.engine not in (*OPENCV, *self.NEEDS):
+            names = ", ".join((*self.NEEDS, *OPENCV))
             raise ConfigurationError(f"inpaint.engine: {self.engine!r} is none of {names}")
         if self.engine in OPENCV and self.model:
             raise ConfigurationError(
@@ -112,7 +112,7 @@ class Inpaint(Stage):
         """Return what the engine needs."""
         if self.engine == "latent" and not self.model:
             return ModelUse("inpaint.engine", str(EMBEDDED), "the embedded inpainter's weights")
-        return ModelUse("inpaint.model", self.model, NEEDS[self.engine])
+        return ModelUse("inpaint.model", self.model, self.NEEDS[self.engine])
 
     def models(self) -> tuple[ModelUse, ...]:
         """Return the models in use."""

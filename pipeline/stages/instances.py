@@ -9,23 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from pipeline.base.errors import ConfigurationError
 from pipeline.models.source import ModelUse, check_name, identity, is_hub
-from pipeline.stages.base import Array, Job, Stage
-
-if TYPE_CHECKING:
-    from pipeline.shards.shard import FrameArray
-
-NEEDS = {
-    "segmentation": (
-        "a transformers instance, universal or panoptic segmentation model "
-        "(config.json, preprocessor_config.json, model.safetensors)"
-    )
-}
+from pipeline.stages.base import Array, FramesRead, Job, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +25,13 @@ class Instances(Stage):
     NAME: ClassVar[str] = "instances"
     VERSION: ClassVar[int] = 1
     SPLITS: ClassVar[Literal["all", "train", "test"]] = "train"
+    OPTIONAL: ClassVar[bool] = True
+    NEEDS: ClassVar[Mapping[str, str]] = {
+        "segmentation": (
+            "a transformers instance, universal or panoptic segmentation model "
+            "(config.json, preprocessor_config.json, model.safetensors)"
+        )
+    }
 
     engine: Literal["background", "segmentation"] = "background"
     """``background``: what moves before a fixed camera. ``segmentation``: a network."""
@@ -82,7 +79,7 @@ class Instances(Stage):
 
     def model_use(self) -> ModelUse:
         """Return what the segmentation engine needs."""
-        return ModelUse("instances.model", self.model, NEEDS["segmentation"])
+        return ModelUse("instances.model", self.model, self.NEEDS["segmentation"])
 
     def models(self) -> tuple[ModelUse, ...]:
         """Return the models in use."""
@@ -122,7 +119,7 @@ class Instances(Stage):
             "count": np.array([count for _, count in found], np.uint16),
         }
 
-    def _by_background(self, images: FrameArray, frames: range) -> list[tuple[np.ndarray, int]]:
+    def _by_background(self, images: FramesRead, frames: range) -> list[tuple[np.ndarray, int]]:
         from pipeline.models.masks import background
 
         found = []
@@ -137,7 +134,7 @@ class Instances(Stage):
                 found.append(background.components(mask, self.min_area))
         return found
 
-    def _by_network(self, images: FrameArray, frames: range) -> list[tuple[np.ndarray, int]]:
+    def _by_network(self, images: FramesRead, frames: range) -> list[tuple[np.ndarray, int]]:
         from pipeline.base.device import batch_size
         from pipeline.models.masks import segmentation
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import cv2
 import numpy as np
 
 from pipeline.base.errors import ConfigurationError, DataError
-from pipeline.stages.base import Array, Job, Stage
+from pipeline.stages.base import Array, Job, Stage, TruthSource
 
 if TYPE_CHECKING:
     from pipeline.data.truth.truth import Truth
-    from pipeline.data.video.video import Video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,9 @@ class Labels(Stage):
     """Frame labels as they are, pixel masks resized to the size at which errors are mapped."""
 
     NAME: ClassVar[str] = "labels"
-    SPLITS: ClassVar = "test"
+    SPLITS: ClassVar[Literal["all", "train", "test"]] = "test"
+    READS_TRUTH: ClassVar[bool] = True
+    OF_PIXEL_TRUTH: ClassVar[frozenset[str]] = frozenset({"pixel_mask"})
 
     size: int = 256
     """Height and width of pixel masks, from 16; best that of ``frames``."""
@@ -41,9 +42,9 @@ class Labels(Stage):
 
     def compute(self, job: Job) -> dict[str, np.ndarray]:
         """Read labels and masks; ``pixel_mask`` is left out where there is no pixel truth."""
-        if job.source is None:
-            raise DataError(f"{job.video}: stage labels needs the video's manifest")
-        truth = _truth(job.source, job.source.signature())
+        if job.truth is None:
+            raise DataError(f"{job.video}: stage labels needs the video's ground truth")
+        truth = _truth(job.truth, job.truth.signature())
         arrays = {"label": truth.labels[job.frames.start : job.frames.stop]}
         if truth.pixels is not None:
             masks = [resize_mask(truth.pixels.mask(number), self.size) for number in job.frames]
@@ -52,7 +53,7 @@ class Labels(Stage):
 
 
 @lru_cache(maxsize=2)
-def _truth(video: Video, _signature: str) -> Truth:
+def _truth(video: TruthSource, _signature: str) -> Truth:
     """Keep the truth of the video under way, which comes shard after shard."""
     return video.truth()
 

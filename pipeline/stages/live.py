@@ -54,7 +54,7 @@ class Live:
 
     def frames(self, images: list[np.ndarray]) -> np.ndarray:
         """Resize frames (H, W, 3) uint8 RGB: (n, S, S, 3) uint8."""
-        job = Job(video="", frames=range(len(images)), source=_Given(images))  # type: ignore[arg-type]
+        job = Job(video="", frames=range(len(images)), source=_Given(images))
         return self._frames.compute(job)["image"]
 
     def flow(self, images: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ class Live:
 
     def _pair(self, images: np.ndarray) -> np.ndarray:
         """Return the flow from one frame to another, (1, S, S, 2) float16."""
-        job = Job(video="", frames=range(1), inputs={"frames": {"image": images}})  # type: ignore[dict-item]
+        job = Job(video="", frames=range(1), inputs={"frames": {"image": images}})
         return self._flow.compute(job)["flow"]
 
     def features(self, images: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ class Live:
         if self._features is None:
             extra = {"model": self._features_model} if self._features_model else {}
             self._features = self._stage(Features, **extra)
-        job = Job(video="", frames=range(len(images)), inputs={"frames": {"image": images}})  # type: ignore[dict-item]
+        job = Job(video="", frames=range(len(images)), inputs={"frames": {"image": images}})
         return self._features.compute(job)["feature"]
 
     def _stage(self, kind: type[Stage], **extra: Any) -> Stage:

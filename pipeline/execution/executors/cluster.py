@@ -15,8 +15,9 @@ from typing import Any
 
 from pipeline.base.environment import cores
 from pipeline.base.errors import ConfigurationError, MachineError
-from pipeline.execution.executors.site import GPU_STAGES, Site, load_site
+from pipeline.execution.executors.site import Site, load_site
 from pipeline.execution.task import WORKER_MARK
+from pipeline.stages.base import Stage
 
 # Clients are `Any` here: jsonargparse would import Dask to look at their type.
 #: How often to look for workers that are gone for good.
@@ -189,7 +190,7 @@ def _local_cluster(settings: Cluster) -> Any:
 
 
 def stage_resources(
-    settings: Cluster, workers: Mapping[str, Mapping[str, Any]], stage: str
+    settings: Cluster, workers: Mapping[str, Mapping[str, Any]], stage: Stage
 ) -> dict[str, float] | None:
     """Return what a stage's tasks ask of a worker, so that CPU and GPU stages part company.
 
@@ -198,21 +199,11 @@ def stage_resources(
     workers
         The scheduler's workers, each with its ``resources``. Where they declare neither
         ``CPU`` nor ``GPU``, tasks ask for nothing and run anywhere.
-
-    Examples
-    --------
-    >>> gpu = {"w": {"resources": {"GPU": 1.0}}}
-    >>> stage_resources(Cluster(kind="tcp://h:1"), gpu, "inpaint")
-    {'GPU': 1}
-    >>> stage_resources(Cluster(kind="tcp://h:1"), gpu, "flow") is None
-    True
     """
     site = settings.read_site()
     if settings.kind == "slurm":
         offered = {"CPU", "GPU"} if site.gpu else {"CPU"}
-        gpu_stages = site.gpu_stages()
     else:
         offered = {name for worker in workers.values() for name in worker.get("resources", {})}
-        gpu_stages = site.gpu_stages() or GPU_STAGES
-    kind = "GPU" if "GPU" in offered and stage in gpu_stages else "CPU"
+    kind = "GPU" if "GPU" in offered and site.on_gpu(stage) else "CPU"
     return {kind: 1} if kind in offered else None

@@ -98,7 +98,9 @@ def _results(
     names: dict[str, Task] = {}
     run_name = uuid.uuid4().hex
     workers = client.scheduler_info(n_workers=-1)["workers"]
-    resources = {name: stage_resources(cluster, workers, name) for name in plan.stages}
+    resources = {
+        name: stage_resources(cluster, workers, entry.stage) for name, entry in plan.stages.items()
+    }
     for video, left in missing:
         tasks = video_tasks(plan, video, left, settings, logs, run_name)
         waiting.update(_submit_video(client, plan, tasks, settings.retries, resources, names))

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import ConfigurationError
-
-GPU_STAGES = ("inpaint", "features", "pa_features")
+from pipeline.stages.base import Stage
 
 
 def walltime_seconds(walltime: str) -> int:
@@ -59,8 +58,9 @@ class Jobs:
     """Lines that contain one of these are left out, such as ``--mem`` where a site forbids it."""
     prologue: tuple[str, ...] = ()
     """Shell lines before the worker starts, such as ``module load ffmpeg``."""
-    stages: tuple[str, ...] = GPU_STAGES
-    """GPU jobs only: the stages that run there; all others run in CPU jobs."""
+    stages: tuple[str, ...] = ()
+    """GPU jobs only: the stages that run there, all others in CPU jobs; none named: those that
+    run a network."""
 
     def __post_init__(self) -> None:
         for name, low in (("cores", 1), ("cpus", 0), ("gpus", 0), ("minimum", 0), ("maximum", 1)):
@@ -136,9 +136,10 @@ class Site:
         """Tell whether only this machine can reach the scheduler."""
         return not self.interface and self.host in ("", "127.0.0.1", "localhost", "::1")
 
-    def gpu_stages(self) -> tuple[str, ...]:
-        """Return the stages that run in GPU jobs."""
-        return self.gpu.stages if self.gpu else ()
+    def on_gpu(self, stage: Stage) -> bool:
+        """Tell whether a stage goes to GPU workers, where there are any."""
+        named = self.gpu.stages if self.gpu else ()
+        return stage.NAME in named if named else stage.wants_gpu()
 
     def security(self) -> Any:
         """Return Dask's TLS settings, or None where this site names no certificates.

@@ -62,6 +62,7 @@ def script(
     variables: Mapping[str, str],
     networks: Sequence[str],
     inputs: Mapping[str, Sequence[str]],
+    gpu_stages: Sequence[str] = (),
 ) -> str:
     """Return the submitting script.
 
@@ -75,6 +76,8 @@ def script(
         What to train.
     inputs
         The pipeline's stages, each with those it reads.
+    gpu_stages
+        Those of them that go to GPU jobs, where the site has such.
     """
     if array < 1:
         raise ConfigurationError(f"ARRAY: {array} is below 1")
@@ -102,7 +105,7 @@ def script(
         )
 
     share = f"SHARE=\\$SLURM_ARRAY_TASK_ID/{array} WORKERS="
-    groups = levels(inputs, site.gpu_stages()) if site.gpu else [("cpu", list(inputs))]
+    groups = levels(inputs, gpu_stages) if site.gpu else [("cpu", list(inputs))]
     for number, (kind, stages) in enumerate(groups):
         jobs = site.gpu if kind == "gpu" and site.gpu else site.cpu
         named = [f"{dataset}.{stage}" for stage in stages]
@@ -138,15 +141,17 @@ def main() -> int:
     options = parser.parse_args()
     from pipeline.stages.registry import Stages
 
-    stages = {name: stage.inputs() for name, stage in Stages().by_name().items()}
+    site = load_site(options.site)
+    stages = Stages().by_name()
     variables = dict(entry.split("=", 1) for entry in options.variables)
     text = script(
-        load_site(options.site),
+        site,
         options.dataset,
         options.array,
         variables,
         options.networks,
-        stages,
+        {name: stage.inputs() for name, stage in stages.items()},
+        [name for name, stage in stages.items() if site.on_gpu(stage)],
     )
     print(text, end="")
     return 0

@@ -7,6 +7,7 @@ from pipeline.execution.executors.site import Jobs, Site, load_site
 from pipeline.execution.executors.slurm import job_options, scheduler_options
 from pipeline.execution.executors.slurm_scaling import demand
 from pipeline.execution.executors.slurm_script import levels, script
+from pipeline.stages.registry import Stages
 
 STAGES = {"frames": (), "instances": ("frames",), "masks": ("instances",), "flow": ("frames",)}
 
@@ -18,8 +19,8 @@ def test_levels_hold_every_stage_once_after_what_it_reads_in_jobs_of_its_kind():
 
 def test_the_script_is_bash_and_each_job_waits_for_what_it_needs(tmp_path):
     """Run it with an sbatch that only notes its arguments."""
-    site = Site(gpu=Jobs(gpus=1, stages=("instances",), partition="gpu"), logs=str(tmp_path))
-    text = script(site, "ped2", 4, {"DATA": "/a b"}, ["spatial", "temporal"], STAGES)
+    site = Site(gpu=Jobs(gpus=1, partition="gpu"), logs=str(tmp_path))
+    text = script(site, "ped2", 4, {"DATA": "/a b"}, ["spatial", "temporal"], STAGES, ["instances"])
     for name, body in (
         ("sbatch", f'echo "$@" >> {tmp_path}/jobs; wc -l < {tmp_path}/jobs | tr -d " "'),
         ("make", f'echo "$@" >> {tmp_path}/made'),
@@ -55,7 +56,14 @@ def test_a_site_is_read_and_what_is_wrong_in_it_is_named(tmp_path):
     )
     site = load_site(path)
     assert site.cpu.directives == ("--qos=x",)
-    assert site.gpu_stages() == ("inpaint", "features", "pa_features")
+    assert [name for name, stage in Stages().by_name().items() if site.on_gpu(stage)] == [
+        "inpaint",
+        "features",
+        "pa_features",
+    ]
+    named = Site(gpu=Jobs(stages=("flow",)))
+    assert named.on_gpu(Stages().flow)
+    assert not named.on_gpu(Stages().inpaint)
     for text, words in (
         ("cpus: {}", "cpus: unknown"),
         ("cpu: {cores: many}", "cpu.cores"),

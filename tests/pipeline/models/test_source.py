@@ -112,9 +112,9 @@ class Stage:
 def test_required_models_are_named_all_at_once(tmp_path, hub):
     file = tmp_path / "a.pth"
     file.write_bytes(b"abc")
-    source.require([Stage(str(file)), object()])
+    source.require([Stage(str(file)), Stage()])
     with pytest.raises(ConfigurationError) as caught:
-        source.require([Stage("one.pth", str(file)), object(), Stage("two.pth", NAME)])
+        source.require([Stage("one.pth", str(file)), Stage(), Stage("two.pth", NAME)])
     for part in ("one.pth is not there", "two.pth is not there", "hf download some/model"):
         assert part in str(caught.value)
 
@@ -122,7 +122,7 @@ def test_required_models_are_named_all_at_once(tmp_path, hub):
 def test_table(tmp_path, hub):
     file = tmp_path / "a.pth"
     file.write_bytes(b"abc")
-    rows = model_table([Stage(str(file), NAME), object(), Stage("gone.pth", "some/model@main")])
+    rows = model_table([Stage(str(file), NAME), Stage(), Stage("gone.pth", "some/model@main")])
     assert [row.present for row in rows] == [True, False, False, False]
     assert rows[0].version == hashlib.sha256(b"abc").hexdigest()
     assert rows[0].bytes == 3

@@ -18,7 +18,7 @@ LABELS = np.array([0] * 5 + [1] * 6 + [0] * 9, np.uint8)
 
 
 def job(video: Video, frames: range) -> Job:
-    return Job(video=video.name, frames=frames, source=video)
+    return Job(video=video.name, frames=frames, source=video, truth=video)
 
 
 def test_frames_are_the_peers_resize(tmp_path: Path) -> None:
