@@ -17,8 +17,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
 
 from pipeline.base.errors import run_main
+from pipeline.base.presets import by_name
 
 LISTS = {"detect": "--videos", "compare": "--runs", "tables": "--datasets"}
 """Commands that take a list, and the option that arguments without a name are for."""
@@ -68,7 +71,7 @@ def main() -> int | None:
             "videos": commands_diagnoses.videos,
             "detect": commands.detect,
         },
-        args=named(sys.argv[1:]),
+        args=named(by_name(sys.argv[1:], Path(__file__).parent)),
         as_positional=False,
         parser_class=ListParser,
         config_help="A preset (YAML); options win over it.",
@@ -78,5 +81,10 @@ def main() -> int | None:
     return status
 
 
-if __name__ == "__main__":
+def script() -> NoReturn:
+    """Run as a console script."""
     run_main(main)
+
+
+if __name__ == "__main__":
+    script()

@@ -2,6 +2,8 @@
 
 import os as _os
 
+__version__ = "0.2.0"
+
 # Read by OpenCV when it is loaded. Damage is reported by our own errors, which name the
 # file; and no header may make it allocate more than an image of 2 ** 27 pixels.
 _os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -1,7 +1,7 @@
 r"""Videos to shards. ``--help`` after any command explains it.
 
     python -m pipeline demo data/demo
-    python -m pipeline run --config pipeline/presets/demo.yaml --source.manifest demo \
+    python -m pipeline run --config demo --source.manifest demo \
         --source.data data/demo --out runs/demo
 
 Settings come from presets (``--config``) and options; the later one wins. ``--print_config``
@@ -13,10 +13,15 @@ Exit status: 0 done, 1 some shards failed, 2 a wrong setting, 3 wrong data, 4 th
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import NoReturn
+
 from jsonargparse import auto_cli, set_parsing_settings
 
 from pipeline.base.cli import Parser
 from pipeline.base.errors import run_main
+from pipeline.base.presets import by_name
 
 
 def main() -> int | None:
@@ -41,6 +46,7 @@ def main() -> int | None:
             "new": new,
             "fetch": fetch,
         },
+        args=by_name(sys.argv[1:], Path(__file__).parent),
         as_positional=True,
         parser_class=Parser,
         config_help="A preset (YAML); options win over it.",
@@ -50,5 +56,10 @@ def main() -> int | None:
     return status
 
 
-if __name__ == "__main__":
+def script() -> NoReturn:
+    """Run as a console script."""
     run_main(main)
+
+
+if __name__ == "__main__":
+    script()

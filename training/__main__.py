@@ -23,13 +23,14 @@ import importlib
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
 from pipeline.base.cli import Parser
 from pipeline.base.errors import ConfigurationError, run_main
+from pipeline.base.presets import by_name
 
 SECTIONS = ("run", "autoencoder", "spatial", "temporal", "discriminator", "inpainter")
 
@@ -183,7 +184,7 @@ def main() -> None:
     """Parse the command line and train."""
     from training.settings.base import RunSettings
 
-    arguments = sys.argv[1:]
+    arguments = by_name(sys.argv[1:], Path(__file__).parent)
     parser = build_parser(option(arguments, "--network"))
     parsed = parser.instantiate(parser.parse_args(arguments))
     given = parsed[parsed.command]
@@ -220,5 +221,10 @@ def option(arguments: list[str], name: str) -> str | None:
     return value
 
 
-if __name__ == "__main__":
+def script() -> NoReturn:
+    """Run as a console script."""
     run_main(main)
+
+
+if __name__ == "__main__":
+    script()
