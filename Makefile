@@ -27,6 +27,7 @@ CLUSTER    ?= processes
 WORKERS    ?= 0
 SITE       ?=
 SHARE      ?=
+REMOTE     ?=
 ARRAY      ?= 8
 STAGES     := labels frames instances masks inpaint flow mixed_flow features pa_features
 # The peers train A^s alone, the baseline also A^t; D belongs to the paper's method.
@@ -69,6 +70,7 @@ help: ## this list
 	@echo "  PYTHON3=$(PYTHON3)  the Python that setup makes $(VENV) with; PIP_OPTIONS=... more words for pip"
 	@echo "  SITE=$(SITE)  a SLURM cluster's YAML (docs/clusters.md)"
 	@echo "  SHARE=$(SHARE)  I/N: part I of N of the shards, for job arrays without a scheduler"
+	@echo "  REMOTE=$(REMOTE)  a store of shards to take from instead of computing (docs/sharing.md)"
 	@echo "  ARRAY=$(ARRAY)  elements of the arrays that slurm.script submits"
 
 setup: $(VENV)/.installed ## make .venv and install what constraints.txt pins
@@ -141,7 +143,7 @@ TRAINED  = $(call VARIED,training) $(TRAINING_OPTIONS) --seed $(SEED) --out $(1)
            $(if $(VARIANT),--reuse $(RUNS)/$(2)/$(PRESET)/$(METHOD)-seed$(SEED)/$(notdir $(1)))
 SCORED   = --config evaluation/presets/$(PRESET).yaml $(EVALUATION_OPTIONS)
 WHERE    = --cluster.kind $(CLUSTER) --cluster.workers $(WORKERS) \
-           $(if $(SITE),--cluster.site $(SITE)) $(if $(SHARE),--shards $(SHARE))
+           $(if $(SITE),--cluster.site $(SITE)) $(if $(SHARE),--shards $(SHARE)) $(if $(REMOTE),--remote '$(REMOTE)')
 
 define DATASET
 .PHONY: $(1) $(1).all $(1).shards $(1).train $(1).evaluate $(1).report $(1).status $(1).verify
