@@ -1,13 +1,25 @@
-"""Chance begins anew with each test; the tutorial is run once a session, as it stands."""
+"""Every test begins alike and leaves the process as it found it; the tutorial is run once.
 
+torch is not imported here, so that tests that do not need it start at once.
+"""
+
+import os
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from tests.documents import blocks, checkout, shell
+
+# One thread each: small arrays wait longer for threads than they compute, above all on a busy
+# machine. Read when the libraries are loaded, here and in processes that tests start.
+for _name in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+    os.environ.setdefault(_name, "1")
+#: Pools of threads that live as long as the process: the training kernels' and Dask's.
+KEPT = ("kernel", "Dask-Offload")
 
 
 @dataclass(frozen=True)
@@ -24,9 +36,37 @@ class Tutorial:
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    """Let no test depend on those before it."""
-    torch.manual_seed(0)
+    """Let no test depend on the numbers that those before it drew."""
     np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _leaves_the_process_as_it_was():
+    """Fail a test that leaves threads, or their number, changed."""
+    before, threads = _state(), _threads()
+    yield
+    after = _state()
+    changed = {name for name in before if name in after and before[name] != after[name]}
+    changed |= {f"running: {thread.name}" for thread in _threads() - threads}
+    assert changed == set(), "the test left this changed; use monkeypatch or a with statement"
+
+
+def _state() -> dict[str, object]:
+    """Return what tests of one process share; of libraries, of those that are loaded."""
+    state: dict[str, object] = {}
+    if torch := sys.modules.get("torch"):
+        state["torch.set_num_threads"] = torch.get_num_threads()
+    if cv2 := sys.modules.get("cv2"):
+        state["cv2.setNumThreads"] = cv2.getNumThreads()
+    return state
+
+
+def _threads() -> set[threading.Thread]:
+    """Return the threads that must end before this process can, but for pools that are kept."""
+    running = {thread for thread in threading.enumerate() if not thread.daemon}
+    return {thread for thread in running if not thread.name.startswith(KEPT)}
 
 
 @pytest.fixture(scope="session")

@@ -217,14 +217,3 @@ def video(tmp_path_factory, images):
         writer.write(cv2.resize(image, (64, 48)))
     writer.release()
     return path
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Keep small networks from waiting for threads on a busy machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -12,15 +12,6 @@ from training.networks.memory import MemorySettings
 SIZE = 32
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tensors this small are faster on one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def network(**settings):
     """A small network whose BatchNorms have seen something."""
     torch.manual_seed(0)

@@ -12,8 +12,6 @@ from pipeline.base.errors import ConfigurationError
 from pipeline.data.manifest import load_manifest
 from pipeline.data.plaza.demo import ANOMALIES, DemoSettings, render_scene, write_demo
 
-cv2.setNumThreads(1)  # a loaded machine makes threads over small images slow
-
 SMALL = DemoSettings(train_videos=1, test_videos=2, frames=40, height=64, width=96)
 
 

@@ -40,14 +40,23 @@ def assert_near(found, exact, tolerance=3e-6):
     assert (found.double() - exact).norm() <= tolerance * exact.norm()
 
 
+@pytest.fixture
+def set_threads():
+    """Return a function that sets PyTorch's number of threads for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("clips", "frames", "rows", "width", "large", "small"),
     [(1, 4, 4, 4, 32, 32), (2, 8, 12, 20, 32, 64), (1, 8, 36, 40, 64, 32), (1, 4, 8, 8, 32, 160)],
 )
-def test_strided_convolutions_are_pytorchs(threads, clips, frames, rows, width, large, small):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+def test_strided_convolutions_are_pytorchs(
+    set_threads, threads, clips, frames, rows, width, large, small
+):
+    set_threads(threads)
     torch.manual_seed(0)
     x = torch.randn(clips, large, frames, rows, width)
     weight = torch.randn(small, large, 3, 3, 3)
@@ -73,7 +82,6 @@ def test_strided_convolutions_are_pytorchs(threads, clips, frames, rows, width, 
     found = convolution.weights(x_plain, plain(large), 1, g, read, 0.2)
     exact = torch.nn.grad.conv3d_weight(x.double(), weight.shape, b, 2, 1)
     assert_near(found, exact)
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("frames", "rows", "width"), [(1, 2, 2), (3, 6, 10), (2, 16, 18)])
