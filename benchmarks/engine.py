@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import statistics
@@ -98,8 +99,9 @@ def steady_seconds(stage: Stage, shards: int, workers: int, folder: Path) -> flo
 
     Folders are left for the end: ext4 makes files slowly for minutes after many were removed.
     """
-    from pipeline.execution.executors.cluster import Cluster, connect
-    from pipeline.execution.executors.dask import _results
+    from pipeline.execution.executors.cluster import Cluster
+    from pipeline.execution.executors.dask import DaskExecutor
+    from pipeline.execution.run import compute
     from pipeline.execution.todo import Settings, Summary, missing_shards
 
     settings = Cluster(kind="processes", workers=workers)
@@ -107,13 +109,12 @@ def steady_seconds(stage: Stage, shards: int, workers: int, folder: Path) -> flo
     warm = make_plan(stage, folder / "warm", 2 * workers, 4, 4)
     plan = make_plan(stage, folder / "cache", 4, shards, 4)
     logs = folder / "logs"
-    with connect(settings) as client:
-        client.wait_for_workers(workers)
+    with contextlib.closing(DaskExecutor(settings)) as executor:
         missing = missing_shards(warm, Summary())
-        assert all(not r.error for r in _results(client, warm, missing, settings, Settings(), logs))
+        assert all(not r.error for r in compute(executor, warm, missing, Settings(), logs))
         missing = missing_shards(plan, Summary())
         start = time.perf_counter()
-        assert all(not r.error for r in _results(client, plan, missing, settings, Settings(), logs))
+        assert all(not r.error for r in compute(executor, plan, missing, Settings(), logs))
         return time.perf_counter() - start
 
 

@@ -19,9 +19,11 @@ from typing import Any
 
 from benchmarks.common import Row
 from benchmarks.engine import Empty, make_plan
-from pipeline.execution.executors import dask as engine
+from pipeline.execution import run as execution
 from pipeline.execution.executors.array import Share
-from pipeline.execution.executors.cluster import Cluster, connect
+from pipeline.execution.executors.cluster import Cluster
+from pipeline.execution.executors.dask import DaskExecutor
+from pipeline.execution.run import compute
 from pipeline.execution.todo import Settings, Summary, missing_shards
 
 VIDEOS, FRAMES, SHARD_FRAMES = 10_000, 51_200, 512
@@ -49,14 +51,15 @@ def main() -> None:
         missing = missing_shards(plan, Summary())
         note("planning, nothing cached", time.perf_counter() - start, "s", "< 60")
         start = time.perf_counter()
-        sum(len(numbers) for _, numbers in Share(1, 1000).numbers(plan, "empty"))
+        wanted_of = Share(1, 1000).wanted(plan)
+        sum(len(wanted_of("empty", video)) for video in plan.videos)
         note("one share of 1000", time.perf_counter() - start, "s", "< 60")
 
         settings = Settings()
         cluster = Cluster(kind="processes", workers=2)
         wanted = WAVES * settings.wave
-        with connect(cluster) as client:
-            results: Any = engine._results(client, plan, missing, cluster, settings, logs)
+        with contextlib.closing(DaskExecutor(cluster)) as executor:
+            results: Any = compute(executor, plan, missing, settings, logs)
             start = time.perf_counter()
             for number, result in enumerate(results):
                 assert not result.error, result.error
@@ -77,7 +80,7 @@ def main() -> None:
                     (target / f"{number:05d}.{suffix}").touch()
         start = time.perf_counter()
         plan = make_plan(Empty(), cache, VIDEOS, FRAMES, SHARD_FRAMES)
-        summary = engine.run(plan, cluster, settings, logs)
+        summary = execution.run(plan, cluster, settings, logs)
         note("a resumed run that finds all done", time.perf_counter() - start, "s", "< 30")
         assert summary.cached["empty"] == VIDEOS * FRAMES // SHARD_FRAMES
         assert not summary.computed

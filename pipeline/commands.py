@@ -10,10 +10,13 @@ from pipeline.base.environment import cores
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.execution import audit as maintenance
 from pipeline.execution import garbage
-from pipeline.execution.executors import dask as engine
+from pipeline.execution import run as execution
+from pipeline.execution.executors.array import Share, shard_ids
 from pipeline.execution.executors.cluster import Cluster
+from pipeline.execution.outputs import write_keys, write_shards_json
 from pipeline.execution.plan import Plan
 from pipeline.execution.planning import Planned, Source, make_plan
+from pipeline.execution.todo import Settings, Summary, lying_at, missing_count
 from pipeline.stages.registry import Stages
 
 
@@ -22,7 +25,7 @@ def run(
     out: Path = Path("runs/latest"),
     stages: Stages = Stages(),  # noqa: B008 - frozen
     cluster: Cluster = Cluster(),  # noqa: B008
-    engine_settings: engine.Settings = engine.Settings(),  # noqa: B008
+    engine_settings: Settings = Settings(),  # noqa: B008
     shards: str = "",
     remote: str = "",
 ) -> int:
@@ -40,23 +43,17 @@ def run(
         stages: Settings of each stage.
         cluster: Where to compute.
         engine_settings: Compression, retries, time limits.
-        shards: I/N: only this part of the shards, in this process's own workers and without
-            a scheduler, for element I of a job array of N.
+        shards: I/N: only this part of the shards, for element I of a job array of N.
         remote: A store (docs/sharing.md) whose shards are taken instead of being computed;
             the site's `remote` if this is empty.
     """
-    from pipeline.execution.executors import array as shares
-
-    share = shares.Share.parse(shards) if shards else None
+    share = Share.parse(shards) if shards else None
     planned = make_plan(source, stages, cluster.workers)
     plan = planned.plan
-    engine.write_keys(plan, out / "keys.json")
+    write_keys(plan, out / "keys.json")
     _take(plan, remote or cluster.read_site().remote)
-    if share:
-        workers = cluster.workers or cores()
-        summary = shares.run_share(plan, share, engine_settings, out / "logs", workers)
-    else:
-        summary = engine.run(plan, cluster, engine_settings, out / "logs")
+    wanted = share.wanted(plan) if share else None
+    summary = execution.run(plan, cluster, engine_settings, out / "logs", wanted)
     computed = sum(summary.computed.values())
     if not computed and not summary.failures:
         print(
@@ -68,7 +65,7 @@ def run(
         print(f"{computed} shards in {summary.wall_seconds:.1f} s, cache {source.cache}")
     if summary.failures:
         return _report_failures(summary)
-    if share and engine.missing_count(plan):
+    if share and missing_count(plan):
         print(f"share {shards} is done; shards of other shares are still missing")
     else:
         # A part of the stages has a name of its own: the inpainter is trained on frames alone.
@@ -93,7 +90,7 @@ def _take(plan: Plan, remote: str) -> None:
 
 
 def _write_shards_json(planned: Planned, path: Path) -> None:
-    changed = engine.write_shards_json(planned.plan, path, planned.evaluate, planned.settings)
+    changed = write_shards_json(planned.plan, path, planned.evaluate, planned.settings)
     print(f"{path} {'written' if changed else 'is up to date'}")
 
 
@@ -109,17 +106,16 @@ def plan(source: Source, out: Path = Path("runs/latest"), stages: Stages = Stage
         stages: Settings of each stage.
     """
     from pipeline.base.files import write_text
-    from pipeline.execution.executors.array import shard_ids
 
     planned = make_plan(source, stages).plan
     ids = list(shard_ids(planned))
     write_text(out / "shards.txt", "".join(f"{name}\n" for name in ids))
-    engine.write_keys(planned, out / "keys.json")
-    missing = engine.missing_count(planned)
+    write_keys(planned, out / "keys.json")
+    missing = missing_count(planned)
     print(f"{len(ids)} shards of {len(planned.videos)} videos, {missing} missing: {out}/shards.txt")
 
 
-def _report_failures(summary: engine.Summary) -> int:
+def _report_failures(summary: Summary) -> int:
     direct = [result for result in summary.failures if not result.skipped]
     skipped = len(summary.failures) - len(direct)
     print(f"{len(direct)} tasks failed, {skipped} more read what they make:", file=sys.stderr)
@@ -206,7 +202,7 @@ def verify(
     source: Source | None = None,
     stages: Stages = Stages(),  # noqa: B008
     cluster: Cluster = Cluster(),  # noqa: B008
-    engine_settings: engine.Settings = engine.Settings(),  # noqa: B008
+    engine_settings: Settings = Settings(),  # noqa: B008
     out: Path = Path("runs/latest"),
     as_json: bool = False,
 ) -> int:
@@ -247,12 +243,12 @@ def verify(
 
 
 def _repair(
-    damaged: list[Path], plan: Plan | None, cluster: Cluster, settings: engine.Settings, out: Path
+    damaged: list[Path], plan: Plan | None, cluster: Cluster, settings: Settings, out: Path
 ) -> set[Path]:
     maintenance.discard(damaged)
     if plan is None:
         return set()
-    summary = engine.run(plan, cluster, settings, out / "logs", only=set(damaged))
+    summary = execution.run(plan, cluster, settings, out / "logs", lying_at(plan, set(damaged)))
     if summary.failures:
         _report_failures(summary)
     return {path for path in damaged if path.with_suffix(".json").exists()}

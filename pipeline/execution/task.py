@@ -59,7 +59,7 @@ class Task:
     log: Path
     timeout: float
     patience: float = 60.0
-    deaths: int = 2
+    retries: int = 2
     run: str = ""
 
     @property
@@ -80,19 +80,13 @@ class Result:
     error: str = ""
     log: str = ""
     skipped: bool = False
-    busy: bool = False
 
 
-def run_task(task: Task, *upstream: Result, wait: bool = True) -> Result:
+def run_task(task: Task, *upstream: Result) -> Result:
     """Compute and commit a task's shards; what is committed already is left alone.
 
     Errors of the data or the settings become a failed result, so that the other shards go
     on; errors of the machine are raised, so that the scheduler tries again elsewhere.
-
-    Parameters
-    ----------
-    wait
-        False to return a ``busy`` result where another run computes one of the shards now.
     """
     failed = next((result for result in upstream if result.error), None)
     if failed is not None:
@@ -107,10 +101,7 @@ def run_task(task: Task, *upstream: Result, wait: bool = True) -> Result:
     with task_log(task.log) as log:
         try:
             for number, frames in task.shards:
-                record = _commit(task, number, frames, wait)
-                if record is None:
-                    return Result(stage=task.stage.NAME, name=task.name, busy=True)
-                for name, value in record.items():
+                for name, value in _commit(task, number, frames).items():
                     done[name] += value
         except MemoryError as error:
             raise MachineError(f"{task.name}: out of memory; use fewer WORKERS") from error
@@ -118,18 +109,24 @@ def run_task(task: Task, *upstream: Result, wait: bool = True) -> Result:
             log.error(traceback.format_exc())
             if error.errno in MACHINE_ERRNOS or _vanished(error, task.folder):
                 raise machine_error(error, task.name) from error
-            return _failure(task, error)
+            return failed_result(task, error)
         except Exception as error:
             log.error(traceback.format_exc())
             if isinstance(error, MachineError):
                 raise
-            return _failure(task, error)
+            return failed_result(task, error)
     return Result(stage=task.stage.NAME, name=task.name, **done)  # type: ignore[arg-type]
 
 
-def _failure(task: Task, error: Exception) -> Result:
+def failed_result(task: Task, error: BaseException) -> Result:
+    """Return what is said of a task that failed for good."""
     text = str(error) if isinstance(error, ProjectError) else f"{type(error).__name__}: {error}"
     return Result(stage=task.stage.NAME, name=task.name, error=text, log=str(task.log))
+
+
+def all_of(*results: Result) -> Result:
+    """Say of a video's stage that it is done, or which of its tasks failed."""
+    return next((result for result in results if result.error), results[0])
 
 
 def _vanished(error: OSError, folder: Path) -> bool:
@@ -137,8 +134,8 @@ def _vanished(error: OSError, folder: Path) -> bool:
     return isinstance(error, FileNotFoundError) and str(error.filename).startswith(str(folder))
 
 
-def _commit(task: Task, number: int, frames: range, wait: bool) -> dict[str, Any] | None:
-    """Compute and commit one shard; None where another run is at it and ``wait`` is False."""
+def _commit(task: Task, number: int, frames: range) -> dict[str, Any]:
+    """Compute and commit one shard, or wait for another run that is at it."""
     path = task.folder / f"{number:05d}.h5"
 
     def done() -> bool:
@@ -146,10 +143,10 @@ def _commit(task: Task, number: int, frames: range, wait: bool) -> dict[str, Any
 
     if done():
         return {"shards": 1}
-    with claimed(path, done, run=task.run, wait=wait) as claim:
-        if claim.state != "mine":
-            return {"shards": 1} if claim.state == "done" else None
-        if claim.deaths > task.deaths:
+    with claimed(path, done, run=task.run) as claim:
+        if claim.state == "done":
+            return {"shards": 1}
+        if claim.deaths > task.retries:
             raise ShardError(
                 f"{task.name}: {claim.deaths} workers died while they computed it: out of memory, "
                 f"or longer than the time limit of {task.timeout:g} s; give workers more memory "

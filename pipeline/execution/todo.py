@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.errors import ConfigurationError
+from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.execution.catalogue import PlannedVideo
-from pipeline.execution.plan import Plan, committed
+from pipeline.execution.plan import Plan
 from pipeline.execution.task import Result, Task
 
 
@@ -76,13 +76,17 @@ class Summary:
 Missing = list[tuple[PlannedVideo, dict[str, tuple[int, ...]]]]
 
 
-def missing_shards(plan: Plan, summary: Summary, only: Container[Path] | None = None) -> Missing:
+#: The numbers of the shards of a stage's video that are asked for, in the order of computing.
+Wanted = Callable[[str, PlannedVideo], Sequence[int]]
+
+
+def missing_shards(plan: Plan, summary: Summary, wanted: Wanted | None = None) -> Missing:
     """Look at every folder once: which shards are missing, and how many are cached.
 
     Parameters
     ----------
-    only
-        With it, shards at other paths are left out.
+    wanted
+        With it, all other shards are left out.
     """
     missing: Missing = []
     summary.cached.update(dict.fromkeys(plan.stages, 0))
@@ -91,18 +95,26 @@ def missing_shards(plan: Plan, summary: Summary, only: Container[Path] | None = 
         for name in plan.stages:
             if not plan.runs_on(name, video):
                 continue
-            folder = plan.folder(name, video)
-            done = committed(folder)
-            count = plan.shard_count(name, video)
-            numbers = tuple(number for number in range(count) if number not in done)
-            summary.cached[name] += count - len(numbers)
-            if only is not None:
-                numbers = tuple(n for n in numbers if folder / f"{n:05d}.h5" in only)
+            done = plan.committed(name, video)
+            asked = wanted(name, video) if wanted else range(plan.shard_count(name, video))
+            numbers = tuple(number for number in asked if number not in done)
+            summary.cached[name] += len(asked) - len(numbers)
             if numbers:
                 left[name] = numbers
         if left:
             missing.append((video, left))
     return missing
+
+
+def lying_at(plan: Plan, paths: Container[Path]) -> Wanted:
+    """Return which shards of a plan lie at some paths."""
+
+    def numbers(stage: str, video: PlannedVideo) -> list[int]:
+        folder = plan.folder(stage, video)
+        count = plan.shard_count(stage, video)
+        return [number for number in range(count) if folder / f"{number:05d}.h5" in paths]
+
+    return numbers
 
 
 def video_tasks(
@@ -133,7 +145,7 @@ def video_tasks(
             "compression": settings.compression,
             "timeout": settings.timeout,
             "patience": settings.patience,
-            "deaths": settings.retries,
+            "retries": settings.retries,
             "run": run_name,
         }
         log = logs / name / plan.video_folder(name, video)
@@ -142,3 +154,27 @@ def video_tasks(
             Task(shards=group, log=log / f"{group[0][0]:05d}.log", **shared) for group in groups
         ]
     return tasks
+
+
+def missing_count(plan: Plan) -> int:
+    """Return how many shards of a plan are not committed."""
+    return sum(
+        plan.shard_count(name, video) - len(plan.committed(name, video))
+        for name in plan.stages
+        for video in plan.videos_of(name)
+    )
+
+
+def check_complete(plan: Plan) -> None:
+    """Raise if any shard of a plan is not committed.
+
+    Raises
+    ------
+    DataError
+        Naming how many are missing, and where.
+    """
+    for name in plan.stages:
+        for video in plan.videos_of(name):
+            left = plan.shard_count(name, video) - len(plan.committed(name, video))
+            if left:
+                raise DataError(f"{plan.folder(name, video)}: {left} shards of {name} are missing")

@@ -41,8 +41,7 @@ class Claim:
     Attributes
     ----------
     state
-        ``mine``: compute it. ``done``: another run committed it. ``busy``: another holds
-        it, and the caller did not want to wait.
+        ``mine``: compute it. ``done``: another run committed it.
     deaths
         Owners of this run that died while they computed this shard.
     """
@@ -58,9 +57,7 @@ class Claim:
 
 
 @contextlib.contextmanager
-def claimed(
-    path: Path, done: Callable[[], bool], *, run: str = "", wait: bool = True
-) -> Iterator[Claim]:
+def claimed(path: Path, done: Callable[[], bool], *, run: str = "") -> Iterator[Claim]:
     """Hold the claim on a shard, or wait while another run that holds it is alive.
 
     Parameters
@@ -71,8 +68,6 @@ def claimed(
         Tells whether the shard is committed by now.
     run
         Name of this run; deaths of earlier runs do not count.
-    wait
-        False to return at once with ``busy`` where another run holds the claim.
 
     Yields
     ------
@@ -91,9 +86,6 @@ def claimed(
             return
         owner = _dead_owner(file)
         if owner is None:
-            if not wait:
-                yield Claim(path=file, state="busy")
-                return
             time.sleep(POLL_SECONDS)
         elif _remove(file, owner) and owner.get("run") == run:
             deaths = int(owner.get("deaths", 0)) + 1

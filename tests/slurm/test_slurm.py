@@ -9,9 +9,9 @@ import time
 import pytest
 
 from pipeline.base.errors import ConfigurationError
-from pipeline.execution.executors import dask as engine
+from pipeline.execution import run as execution
 from pipeline.execution.executors.cluster import Cluster
-from pipeline.execution.todo import Settings
+from pipeline.execution.todo import Settings, check_complete
 from tests.pipeline.execution.test_engine import shard_bytes
 from tests.pipeline.toys import make_plan
 
@@ -35,16 +35,16 @@ def write_site(folder, extra=""):
 
 def local(folder, **settings):
     plan = make_plan(folder / "local", frames=FRAMES, **settings)
-    engine.run(plan, Cluster(kind="threads", workers=2), Settings(), folder / "logs")
+    execution.run(plan, Cluster(kind="threads", workers=2), Settings(), folder / "logs")
     return shard_bytes(folder / "local")
 
 
 def on_slurm(folder, extra="", **settings):
     plan = make_plan(folder / "slurm", frames=FRAMES, **settings)
     cluster = Cluster(kind="slurm", site=write_site(folder, extra))
-    summary = engine.run(plan, cluster, Settings(), folder / "logs")
+    summary = execution.run(plan, cluster, Settings(), folder / "logs")
     assert not summary.failures
-    engine.check_complete(plan)
+    check_complete(plan)
     return plan, shard_bytes(folder / "slurm")
 
 

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.execution import run as execution
 from pipeline.execution.audit import verify
-from pipeline.execution.executors.array import Share, run_share
+from pipeline.execution.executors.cluster import Cluster
 from pipeline.execution.garbage import strays
 from pipeline.execution.plan import Plan
 from pipeline.execution.todo import Settings
 from tests.pipeline.toys import make_plan
 
 ROOT = Path(__file__).parents[2]
+SERIAL = Cluster(kind="serial")
 FRAMES = (40, 17, 33, 48, 16, 25)
 #: What two honest records of one shard may differ in.
 PASSING = {"seconds", "written", "host", "process", "record_sha256"}
@@ -54,7 +56,7 @@ def contents(cache: Path) -> dict[str, Any]:
 def undisturbed(folder: Path, **stage: Any) -> tuple[Plan, dict[str, Any]]:
     """Run the toy plan in peace, and return it with its contents."""
     plan = make_plan(folder / "undisturbed", frames=FRAMES, **stage)
-    assert not run_share(plan, Share(1, 1), Settings(), folder / "logs", 1).failures
+    assert not execution.run(plan, SERIAL, Settings(), folder / "logs").failures
     return plan, contents(folder / "undisturbed")
 
 

@@ -30,7 +30,7 @@ def mount(folder: Path, *options: str) -> None:
 
 def run_all(cache: Path, logs: Path) -> int:
     """Run the toy plan task after task; return how many met the machine's failure."""
-    from pipeline.execution.executors.dask import write_recipes
+    from pipeline.execution.outputs import write_recipes
 
     plan = make_plan(cache, frames=(40, 17), size=32)
     failed = 0

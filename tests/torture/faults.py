@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+from pipeline.execution import run as execution
 from pipeline.execution.audit import discard, verify
-from pipeline.execution.executors import dask as engine
 from pipeline.execution.executors.cluster import Cluster
-from pipeline.execution.todo import Settings
+from pipeline.execution.todo import Settings, lying_at
 from tests.torture.common import (
     FRAMES,
     ROOT,
@@ -135,7 +135,7 @@ def bit_flips(folder: Path, times: int, draw: random.Random) -> Row:
     cache, calls = folder / "flipped", folder / "flips-calls"
     plan = make_plan(cache, frames=frames, log_calls=str(calls))
     threads = Cluster(kind="threads", workers=2)
-    engine.run(plan, threads, Settings(), folder / "logs")
+    execution.run(plan, threads, Settings(), folder / "logs")
     wanted = contents(cache)
     calls.unlink()
     shards = sorted(cache.rglob("*.h5"))
@@ -148,7 +148,7 @@ def bit_flips(folder: Path, times: int, draw: random.Random) -> Row:
     named = {path for path, _ in verify(cache)}
     found = len(named & set(chosen))
     discard(sorted(named))
-    summary = engine.run(plan, threads, Settings(), folder / "logs", only=named)
+    summary = execution.run(plan, threads, Settings(), folder / "logs", lying_at(plan, named))
     wrong = problems(cache, wanted)
     noise = sum(path.parts[-5] == "noise" for path in named)
     lines = len(calls.read_text().splitlines())

@@ -7,34 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.errors import MachineError
-from pipeline.execution.executors.dask import write_recipes
-from pipeline.execution.plan import Plan
-from pipeline.execution.task import Result, run_task
-from pipeline.execution.todo import Settings, Summary, missing_shards, video_tasks
-
-
-def serial(plan: Plan, settings: Settings, logs: Path) -> Summary:
-    """Compute task after task in this process, as one worker would: no start-up of others."""
-    summary = Summary()
-    write_recipes(plan)
-    for video, left in missing_shards(plan, summary):
-        for tasks in video_tasks(plan, video, left, settings, logs).values():
-            for task in tasks:
-                for attempt in range(settings.retries + 1):
-                    try:
-                        summary.count(run_task(task))
-                        break
-                    except MachineError as error:
-                        if attempt == settings.retries:
-                            failed = Result(stage=task.stage.NAME, name=task.name, error=str(error))
-                            summary.count(failed)
-    return summary
+from pipeline.execution.todo import Settings
 
 
 def main(options: dict[str, Any]) -> int:
-    from pipeline.execution.executors import dask as engine
-    from pipeline.execution.executors.array import Share, run_share
+    from pipeline.execution import run as execution
+    from pipeline.execution.executors.array import Share
     from pipeline.execution.executors.cluster import Cluster
     from tests.pipeline.toys import make_plan
 
@@ -47,13 +25,10 @@ def main(options: dict[str, Any]) -> int:
     )
     settings = Settings(**options.get("settings", {}))
     logs = Path(options["logs"])
-    if options.get("kind") == "share":
-        summary = run_share(plan, Share(1, 1), settings, logs, 2)
-    elif options.get("kind") == "serial":
-        summary = serial(plan, settings, logs)
-    else:
-        cluster = Cluster(kind=options.get("kind", "processes"), workers=2)
-        summary = engine.run(plan, cluster, settings, logs)
+    kind = options.get("kind", "processes")
+    wanted = Share(1, 1).wanted(plan) if kind == "share" else None
+    cluster = Cluster(kind="processes" if kind == "share" else kind, workers=2)
+    summary = execution.run(plan, cluster, settings, logs, wanted)
     failures = [[failure.name, failure.error, failure.skipped] for failure in summary.failures]
     print(json.dumps({"computed": dict(summary.computed), "failures": failures}), flush=True)
     return 1 if failures else 0

@@ -20,10 +20,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import ConfigurationError, MachineError
-from pipeline.execution.executors.cluster import ONE_THREAD
+from pipeline.execution.executors.base import WORKER_ENVIRONMENT
 from pipeline.execution.executors.site import Jobs, Site
 from pipeline.execution.executors.slurm_scaling import keep_scaled
-from pipeline.execution.task import WORKER_MARK
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -105,7 +104,6 @@ def scheduler_options(site: Site) -> dict[str, Any]:
 
 def job_options(kind: str, jobs: Jobs, site: Site) -> dict[str, Any]:
     """Return dask-jobqueue's parameters for one kind of job."""
-    environment = {**ONE_THREAD, WORKER_MARK: "1"}
     options: dict[str, Any] = {
         "name": kind.lower(),
         "job_name": f"pipeline-{kind.lower()}",
@@ -126,7 +124,7 @@ def job_options(kind: str, jobs: Jobs, site: Site) -> dict[str, Any]:
             *jobs.directives,
         ],
         "job_script_prologue": [
-            *(f"export {name}={value}" for name, value in environment.items()),
+            *(f"export {name}={value}" for name, value in WORKER_ENVIRONMENT.items()),
             *jobs.prologue,
         ],
         "worker_extra_args": [

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.base.errors import ConfigurationError, run_main
-from pipeline.execution.executors.cluster import ONE_THREAD
+from pipeline.execution.executors.base import ONE_THREAD
 from pipeline.execution.executors.site import Jobs, Site, load_site
 
 

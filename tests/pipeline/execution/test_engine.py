@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import subprocess
@@ -8,10 +9,11 @@ import pytest
 
 from pipeline.base.errors import DataError
 from pipeline.execution import audit as maintenance
-from pipeline.execution.executors import dask as engine
-from pipeline.execution.executors.cluster import Cluster, connect
-from pipeline.execution.task import run_task
-from pipeline.execution.todo import missing_shards, video_tasks
+from pipeline.execution import run as execution
+from pipeline.execution.executors.cluster import Cluster
+from pipeline.execution.executors.dask import DaskExecutor
+from pipeline.execution.outputs import write_shards_json
+from pipeline.execution.todo import Settings, Summary, check_complete, missing_shards, video_tasks
 from pipeline.shards.reader import open_dataset
 from tests.pipeline.toys import make_plan
 
@@ -23,7 +25,7 @@ def shard_bytes(cache):
 
 
 def run(plan, tmp_path, **kwargs):
-    return engine.run(plan, THREADS, engine.Settings(**kwargs), tmp_path / "logs")
+    return execution.run(plan, THREADS, Settings(**kwargs), tmp_path / "logs")
 
 
 def test_a_run_computes_all_and_a_second_nothing(tmp_path):
@@ -31,7 +33,7 @@ def test_a_run_computes_all_and_a_second_nothing(tmp_path):
     first = run(plan, tmp_path)
     assert first.computed == {"noise": 5, "difference": 3}
     assert not first.failures
-    engine.check_complete(plan)
+    check_complete(plan)
     before = shard_bytes(tmp_path / "cache")
     second = run(plan, tmp_path)
     assert sum(second.computed.values()) == 0
@@ -49,15 +51,10 @@ def test_what_is_read_equals_a_brute_force_computation(tmp_path):
     np.testing.assert_array_equal(plan.arrays("difference", video)["step"][0:39], np.ones(39))
 
 
-def test_processes_threads_and_shard_by_shard_give_the_same_bytes(tmp_path):
-    for kind in ("threads", "processes"):
+def test_processes_threads_and_no_workers_give_the_same_bytes(tmp_path):
+    for kind in ("threads", "processes", "serial"):
         plan = make_plan(tmp_path / kind)
-        engine.run(plan, Cluster(kind=kind, workers=2), engine.Settings(), tmp_path / "logs")
-    plan = make_plan(tmp_path / "serial")
-    for video, left in missing_shards(plan, engine.Summary()):
-        tasks = video_tasks(plan, video, left, engine.Settings(), tmp_path / "logs")
-        for task in [task for items in tasks.values() for task in items]:
-            assert run_task(task).error == ""
+        execution.run(plan, Cluster(kind=kind, workers=2), Settings(), tmp_path / "logs")
     assert shard_bytes(tmp_path / "threads") == shard_bytes(tmp_path / "serial")
     assert shard_bytes(tmp_path / "processes") == shard_bytes(tmp_path / "serial")
 
@@ -78,7 +75,7 @@ def test_a_failing_video_does_not_stop_the_others(tmp_path):
     assert {log.stem for log in (tmp_path / "logs").rglob("*.log")} == {"00000", "00001", "00002"}
     assert not list((tmp_path / "logs" / "difference").rglob("*.log"))
     with pytest.raises(DataError, match="3 shards of noise are missing"):
-        engine.check_complete(plan)
+        check_complete(plan)
 
 
 def test_a_lost_shard_alone_is_computed_again(tmp_path):
@@ -95,17 +92,18 @@ def test_a_lost_shard_alone_is_computed_again(tmp_path):
 def test_small_waves_compute_the_same(tmp_path):
     plan = make_plan(tmp_path / "cache", frames=(40, 17, 33, 20))
     assert not run(plan, tmp_path, wave=1).failures
-    engine.check_complete(plan)
+    check_complete(plan)
 
 
 def test_the_scheduler_keeps_figures_by_stage_not_by_shard(tmp_path):
     plan = make_plan(tmp_path / "cache", frames=(40, 17, 33, 20))
-    missing = missing_shards(plan, engine.Summary())
-    with connect(THREADS) as client:
-        before = set(client.cluster.scheduler.task_prefixes)
-        settings = engine.Settings()
-        found = list(engine._results(client, plan, missing, THREADS, settings, tmp_path / "logs"))
-        kept = set(client.cluster.scheduler.task_prefixes) - before
+    missing = missing_shards(plan, Summary())
+    settings = Settings()
+    with contextlib.closing(DaskExecutor(THREADS)) as executor:
+        prefixes = executor._client.cluster.scheduler.task_prefixes
+        before = set(prefixes)
+        found = list(execution.compute(executor, plan, missing, settings, tmp_path / "logs"))
+        kept = set(prefixes) - before
     assert sorted(result.name for result in found) == sorted(
         task.name
         for video, left in missing
@@ -119,9 +117,9 @@ def test_shards_json_is_rewritten_only_when_it_changes(tmp_path):
     plan = make_plan(tmp_path / "cache")
     run(plan, tmp_path)
     path = tmp_path / "run" / "shards.json"
-    assert engine.write_shards_json(plan, path, "test", {"flow_scale": 4.0})
+    assert write_shards_json(plan, path, "test", {"flow_scale": 4.0})
     stamp = path.stat().st_mtime_ns
-    assert not engine.write_shards_json(plan, path, "test", {"flow_scale": 4.0})
+    assert not write_shards_json(plan, path, "test", {"flow_scale": 4.0})
     assert path.stat().st_mtime_ns == stamp
     dataset = open_dataset(path)
     assert dataset.settings == {"flow_scale": 4.0}
@@ -137,15 +135,21 @@ def test_an_unwritable_cache_is_the_machines_error_and_nothing_is_lost(tmp_path)
 import os, resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from pathlib import Path
-from pipeline.execution.executors import dask as engine
-from pipeline.execution.executors.cluster import Cluster, connect
+from pipeline.execution import run as execution
+from pipeline.execution.todo import Settings
+from pipeline.execution.todo import Summary
+from pipeline.execution.todo import check_complete
+from pipeline.execution.outputs import write_recipes
+from pipeline.execution.outputs import write_shards_json
+from pipeline.execution.executors.cluster import Cluster
+from pipeline.execution.executors.dask import DaskExecutor
 from tests.pipeline.toys import make_plan
 plan = make_plan(Path({str(tmp_path / "cache")!r}), size=64)
-engine.write_recipes(plan)
+write_recipes(plan)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 threads = Cluster(kind="threads", workers=1)
 logs = Path({str(tmp_path / "logs")!r})
-summary = engine.run(plan, threads, engine.Settings(retries=1), logs)
+summary = execution.run(plan, threads, Settings(retries=1), logs)
 print(len(summary.failures), summary.failures[0].error)
 """
     done = subprocess.run(

@@ -3,18 +3,18 @@
 import asyncio
 import shutil
 import threading
-import time
 
 import pytest
 
 from pipeline.base.errors import MachineError
 from pipeline.execution import audit as maintenance
-from pipeline.execution.executors import dask as engine
+from pipeline.execution import run as execution
 from pipeline.execution.executors.cluster import Cluster, connect
 from pipeline.execution.task import run_task
-from pipeline.execution.todo import Settings, missing_shards, video_tasks
+from pipeline.execution.todo import Settings, Summary, lying_at, missing_shards, video_tasks
 from tests.pipeline.toys import make_plan
 
+SERIAL = Cluster(kind="serial")
 TWO = Cluster(kind="processes", workers=2)
 
 
@@ -24,7 +24,7 @@ TWO = Cluster(kind="processes", workers=2)
 def test_a_shard_that_ends_its_workers_is_given_up_and_no_other_is_blamed(tmp_path, fault, timeout):
     plan = make_plan(tmp_path / "cache", frames=(16,) * 40, **fault)
     settings = Settings(retries=1, timeout=timeout)
-    summary = engine.run(plan, TWO, settings, tmp_path / "logs")
+    summary = execution.run(plan, TWO, settings, tmp_path / "logs")
     failed = [failure for failure in summary.failures if not failure.skipped]
     assert [failure.name for failure in failed] == ["noise/train/04/00000"]
     assert "2 workers died" in failed[0].error
@@ -36,13 +36,13 @@ def test_a_shard_that_ends_its_workers_is_given_up_and_no_other_is_blamed(tmp_pa
 def test_the_time_limit_is_each_shards_own(tmp_path):
     plan = make_plan(tmp_path / "cache", frames=(16,) * 6, sleep=0.6)
     one = Cluster(kind="processes", workers=1)
-    summary = engine.run(plan, one, Settings(retries=0, timeout=2.5), tmp_path / "logs")
+    summary = execution.run(plan, one, Settings(retries=0, timeout=2.5), tmp_path / "logs")
     assert not summary.failures  # 3.6 s in one worker, which would be gone and blamed
     assert summary.computed == {"noise": 6, "difference": 3}
 
 
 def tasks_of(plan, tmp_path, **settings):
-    video, left = missing_shards(plan, engine.Summary())[0]
+    video, left = missing_shards(plan, Summary())[0]
     return video_tasks(plan, video, left, Settings(**settings), tmp_path / "logs")
 
 
@@ -73,22 +73,10 @@ def test_a_folder_removed_under_a_task_is_the_machines_error_and_a_retry_mends_i
     assert run_task(task).error == ""
 
 
-def test_a_shard_that_another_run_computes_is_busy_to_who_does_not_wait(tmp_path):
-    plan = make_plan(tmp_path / "cache", frames=(16,), sleep=1.0)
-    task = tasks_of(plan, tmp_path)["noise"][0]
-    other = threading.Thread(target=run_task, args=(task,))
-    other.start()
-    while not list((tmp_path / "cache").rglob("*.claim")):
-        time.sleep(0.01)
-    assert run_task(task, wait=False).busy
-    other.join()
-    assert not run_task(task, wait=False).busy
-
-
 def test_a_repaired_shard_is_read_anew_by_a_process_that_had_it_open(tmp_path):
     plan = make_plan(tmp_path / "cache", frames=(16,))
     settings = Settings()
-    engine.run(plan, Cluster(kind="threads"), settings, tmp_path / "logs")
+    execution.run(plan, SERIAL, settings, tmp_path / "logs")
     video = plan.videos[0]
     numbers = plan.arrays("noise", video)["number"]
     before = numbers[0:16]
@@ -101,7 +89,7 @@ def test_a_repaired_shard_is_read_anew_by_a_process_that_had_it_open(tmp_path):
     damaged = [path for path, _ in maintenance.verify(tmp_path / "cache")]
     assert damaged == [shard]
     maintenance.discard(damaged)
-    engine.run(plan, Cluster(kind="threads"), settings, tmp_path / "logs", only=set(damaged))
+    execution.run(plan, SERIAL, settings, tmp_path / "logs", lying_at(plan, set(damaged)))
     assert (numbers[0:16] == before).all()
 
 
@@ -112,6 +100,6 @@ def test_a_worker_whose_nanny_gave_up_is_started_anew(tmp_path):
         asyncio.run_coroutine_threadsafe(
             client.cluster.workers[0].close(), client.loop.asyncio_loop
         ).result(60)
-        video, left = missing_shards(plan, engine.Summary())[0]
+        video, left = missing_shards(plan, Summary())[0]
         task = video_tasks(plan, video, left, Settings(), tmp_path / "logs")["noise"][0]
         assert client.submit(run_task, task).result(timeout=60).error == ""

@@ -12,15 +12,16 @@ import pytest
 from pipeline import commands
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.execution import garbage
-from pipeline.execution.executors import dask as engine
-from pipeline.execution.executors.array import Share, run_share
+from pipeline.execution import run as execution
+from pipeline.execution.executors.cluster import Cluster
+from pipeline.execution.outputs import write_keys, write_shards_json
 from pipeline.execution.todo import Settings
 from pipeline.shards.claims import CLAIM, claimed
 from tests.pipeline.toys import make_plan
 
 
 def compute(plan, folder):
-    assert not run_share(plan, Share(1, 1), Settings(), folder / "logs", 1).failures
+    assert not execution.run(plan, Cluster(kind="serial"), Settings(), folder / "logs").failures
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def filled(tmp_path):
     used, free = make_plan(cache), make_plan(cache, size=6)
     for plan in (used, free):
         compute(plan, tmp_path)
-    engine.write_shards_json(used, runs / "a" / "shards.json", "test", {})
+    write_shards_json(used, runs / "a" / "shards.json", "test", {})
     return cache, runs, used, free
 
 
@@ -74,7 +75,7 @@ def test_a_runs_folder_without_runs_is_refused_and_nothing_goes(filled, tmp_path
 def test_runs_of_another_cache_are_refused(filled, tmp_path):
     cache, *_ = filled
     other = make_plan(tmp_path / "other", size=8)
-    engine.write_keys(other, tmp_path / "elsewhere" / "keys.json")
+    write_keys(other, tmp_path / "elsewhere" / "keys.json")
     with pytest.raises(ConfigurationError, match="none of them uses a shard"):
         commands.gc(cache, tmp_path / "elsewhere", delete=True)
 
@@ -109,7 +110,7 @@ def test_the_same_cache_by_another_path_keeps_what_is_used(filled, tmp_path, mon
 @pytest.mark.parametrize("name", ["keys.json", "shards-noise.json"])
 def test_what_a_begun_run_or_one_of_a_part_of_the_stages_names_is_kept(filled, name):
     cache, runs, _, free = filled
-    engine.write_keys(free, runs / "b" / name)
+    write_keys(free, runs / "b" / name)
     assert garbage.unused(cache, runs).strays == []
 
 

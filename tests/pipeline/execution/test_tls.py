@@ -7,9 +7,10 @@ import pytest
 from distributed import LocalCluster
 
 from pipeline.base.errors import MachineError
-from pipeline.execution.executors import dask as engine
+from pipeline.execution import run as execution
 from pipeline.execution.executors.cluster import Cluster
 from pipeline.execution.executors.site import load_site
+from pipeline.execution.todo import Settings
 from tests.pipeline.execution.test_engine import shard_bytes
 from tests.pipeline.toys import make_plan
 
@@ -47,10 +48,10 @@ def test_a_scheduler_with_tls_serves_its_own_and_refuses_others(tmp_path):
         address = cluster.scheduler_address
         assert address.startswith("tls://127.0.0.1:")
         plan = make_plan(tmp_path / "tls")
-        settings = engine.Settings()
+        settings = Settings()
         ours = Cluster(kind=address, site=site)
-        assert not engine.run(plan, ours, settings, tmp_path / "logs").failures
-        engine.run(
+        assert not execution.run(plan, ours, settings, tmp_path / "logs").failures
+        execution.run(
             make_plan(tmp_path / "plain"), Cluster(kind="threads"), settings, tmp_path / "logs"
         )
         assert shard_bytes(tmp_path / "tls") == shard_bytes(tmp_path / "plain")
@@ -61,4 +62,4 @@ def test_a_scheduler_with_tls_serves_its_own_and_refuses_others(tmp_path):
             Cluster(kind=address.replace("tls://", "tcp://")),
         ):
             with pytest.raises(MachineError, match="no scheduler answers"):
-                engine.run(other, wrong, settings, tmp_path / "logs")
+                execution.run(other, wrong, settings, tmp_path / "logs")

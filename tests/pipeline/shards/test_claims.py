@@ -79,15 +79,8 @@ def test_a_reused_process_number_is_not_taken_for_the_owner(tmp_path):
     leave_claim(path, "", os.getpid())
     content = json.loads(path.with_suffix(claims.CLAIM).read_text())
     path.with_suffix(claims.CLAIM).write_text(json.dumps(content | {"started": "1"}))
-    with claimed(path, path.exists, wait=False) as claim:
+    with claimed(path, path.exists) as claim:
         assert claim.state == "mine"
-
-
-def test_who_does_not_wait_is_told_that_the_shard_is_busy(tmp_path):
-    path = tmp_path / "00000.h5"
-    with claimed(path, path.exists) as first, claimed(path, path.exists, wait=False) as second:
-        assert (first.state, second.state) == ("mine", "busy")
-        assert first.held()
 
 
 def test_a_lost_claim_is_noticed_and_the_new_owners_is_left_alone(tmp_path):
