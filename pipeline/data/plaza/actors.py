@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pipeline.base.errors import ConfigurationError
-from pipeline.data.plaza import sprites
+from pipeline.data.plaza import sprites, things
+from pipeline.data.plaza.odd import ODD, odd_actors
 from pipeline.data.plaza.scene import Actor, Pose, Scene
 from pipeline.data.plaza.sprites import Sprite
 
-ANOMALIES = ("cyclist", "runner", "vehicle", "object")
+FAST = ("cyclist", "runner", "vehicle", "object")
+ANOMALIES = (*FAST, *ODD)
 NEAR_LANE, FAR_LANE = (7.4, 10.8), (11.6, 15.4)
 """Depths of the two streams: the near one walks to the right, the far one to the left."""
 
@@ -89,7 +91,9 @@ def _thrown(rng: np.random.Generator, scene: Scene, sprite: Sprite, start: float
     return pose
 
 
-def _anomaly(rng: np.random.Generator, scene: Scene, kind: str, start: float) -> Actor:
+def _anomaly(rng: np.random.Generator, scene: Scene, kind: str, start: float) -> list[Actor]:
+    if kind in ODD:
+        return odd_actors(rng, scene, kind, start, (NEAR_LANE[0], 13.0))
     near = rng.random() < 0.5
     stream = 1 if near else -1
     if kind == "cyclist":
@@ -99,14 +103,14 @@ def _anomaly(rng: np.random.Generator, scene: Scene, kind: str, start: float) ->
         sprite = sprites.person(rng, scene.resolution, -stream, running=True)
         pose = _along(rng, scene, sprite, start, -stream * rng.uniform(3.2, 4.2), near)
     elif kind == "vehicle":
-        sprite = sprites.vehicle(rng, scene.resolution, stream)
+        sprite = things.vehicle(rng, scene.resolution, stream)
         pose = _along(rng, scene, sprite, start, stream * rng.uniform(2.6, 3.6), near)
     elif kind == "object":
-        sprite = sprites.large_object(rng, scene.resolution)
+        sprite = things.large_object(rng, scene.resolution)
         pose = _thrown(rng, scene, sprite, start)
     else:
         raise ConfigurationError(f"anomaly {kind!r} is none of {', '.join(ANOMALIES)}")
-    return Actor(sprite, pose, anomalous=True)
+    return [Actor(sprite, pose, anomalous=True)]
 
 
 def make_actors(
@@ -128,5 +132,5 @@ def make_actors(
     actors = [actor for actor in walking if actor]
     for place, kind in enumerate(anomalies):
         start = seconds * (place + rng.uniform(0.25, 0.4)) / len(anomalies)
-        actors.append(_anomaly(rng, scene, kind, start))
+        actors += _anomaly(rng, scene, kind, start)
     return actors

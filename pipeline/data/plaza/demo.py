@@ -17,16 +17,21 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from pipeline.base.errors import ConfigurationError, MachineError
-from pipeline.data.plaza.actors import ANOMALIES, make_actors
+from pipeline.data.plaza.actors import ANOMALIES, FAST, make_actors
+from pipeline.data.plaza.odd import ODD
 from pipeline.data.plaza.render import Rendered, render
 from pipeline.data.plaza.scene import make_scene
 
 __all__ = ["ANOMALIES", "DemoSettings", "Rendered", "render_scene", "write_demo"]
+
+
+KINDS = {"fast": FAST, "odd": ODD, "all": ANOMALIES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +43,7 @@ class DemoSettings:
     train_videos: int = 6
     """Normal videos, at least 1."""
     test_videos: int = 5
-    """Videos with anomalies: one of each kind in turn, every fifth with two kinds."""
+    """Videos with anomalies: one of each kind in turn, then one with two kinds."""
     frames: int = 160
     """Frames a video, at least 16."""
     height: int = 240
@@ -49,6 +54,9 @@ class DemoSettings:
     """Frames a second, above 0."""
     walkers: float = 8.0
     """Normal walkers in view at once, on average; at least 0."""
+    anomalies: Literal["fast", "odd", "all"] = "fast"
+    """``fast``: cyclist, runner, vehicle, thrown object. ``odd``: someone who dances, lies down,
+    leaves a bag, climbs. ``all``: both."""
 
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("train_videos", 1), ("test_videos", 0), ("frames", 16)):
@@ -62,8 +70,18 @@ class DemoSettings:
                 raise ConfigurationError(f"{name} = {size}: an even number from 32 is needed")
         if not self.fps > 0:
             raise ConfigurationError(f"fps = {self.fps}: a number above 0 is needed")
+        if self.anomalies not in KINDS:
+            raise ConfigurationError(
+                f"anomalies = {self.anomalies!r}: is none of {', '.join(KINDS)}"
+            )
         if not self.walkers >= 0:
             raise ConfigurationError(f"walkers = {self.walkers}: a number from 0 is needed")
+
+    def test_kinds(self, number: int) -> tuple[str, ...]:
+        """Return the anomalies of test video ``number``, from 1."""
+        kinds = KINDS[self.anomalies]
+        turn = (number - 1) % (len(kinds) + 1)
+        return (kinds[turn],) if turn < len(kinds) else (kinds[1], kinds[0])
 
 
 def render_scene(
@@ -124,7 +142,7 @@ def write_demo(out: Path, settings: DemoSettings | None = None) -> Path:
     """
     settings = settings or DemoSettings()
     record = out / "demo.json"
-    wanted = json.dumps(asdict(settings), indent=1, sort_keys=True)
+    wanted = json.dumps(_recorded(settings), indent=1, sort_keys=True)
     if record.is_file() and record.read_text() == wanted:
         return out
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not _unfinished(out):
@@ -137,7 +155,7 @@ def write_demo(out: Path, settings: DemoSettings | None = None) -> Path:
         for number in range(1, settings.train_videos + 1):
             _write_video(out, settings, "train", number, ())
         for number in range(1, settings.test_videos + 1):
-            _write_video(out, settings, "test", number, _kinds(number))
+            _write_video(out, settings, "test", number, settings.test_kinds(number))
     finally:
         cv2.setNumThreads(threads)
     record.write_text(wanted)
@@ -149,10 +167,12 @@ def _unfinished(out: Path) -> bool:
     return record.is_file() and record.read_text() == "unfinished"
 
 
-def _kinds(number: int) -> tuple[str, ...]:
-    """Anomalies of test video ``number``, from 1."""
-    turn = (number - 1) % (len(ANOMALIES) + 1)
-    return (ANOMALIES[turn],) if turn < len(ANOMALIES) else (ANOMALIES[1], ANOMALIES[0])
+def _recorded(settings: DemoSettings) -> dict[str, Any]:
+    """Return what demo.json holds: demos made before there was a choice are ``fast``."""
+    content = asdict(settings)
+    if settings.anomalies == "fast":
+        del content["anomalies"]
+    return content
 
 
 def _write_video(

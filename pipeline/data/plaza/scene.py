@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from pipeline.base.errors import ConfigurationError
-from pipeline.data.plaza import sprites
+from pipeline.data.plaza import things
 from pipeline.data.plaza.sprites import Sprite
 
 CAMERA_HEIGHT = 9.0
@@ -92,7 +92,7 @@ def make_scene(seed: int, height: int = 240, width: int = 320) -> Scene:
     posts = []
     for side in (-1, 1):
         pose = Pose(side * rng.uniform(3.0, 5.0), rng.uniform(10.9, 11.5), 0.0, 0.0)
-        sprite = sprites.lamp_post(scene.resolution)
+        sprite = things.lamp_post(scene.resolution)
         posts.append(Actor(sprite, lambda _, pose=pose: pose, solid=False))  # type: ignore[misc]
     return Scene(height, width, scene.ground, noise, sun, tuple(posts))
 

@@ -97,7 +97,7 @@ class Pen:
         return images
 
 
-def _polar(origin: Point, angle: float, length: float) -> Point:
+def polar(origin: Point, angle: float, length: float) -> Point:
     """The point ``length`` metres from ``origin``; angle 0 points down, positive forward."""
     return (origin[0] + length * math.sin(angle), origin[1] - length * math.cos(angle))
 
@@ -106,7 +106,7 @@ def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
     return colours[int(rng.integers(len(colours)))]
 
 
-def _cloth(rng: np.random.Generator) -> Colour:
+def cloth(rng: np.random.Generator) -> Colour:
     """A random colour of clothes, mostly muted."""
     hue, saturation, value = rng.uniform(0, 180), rng.uniform(20, 190), rng.uniform(40, 235)
     pixel = np.array([[[hue, saturation, value]]], np.uint8)
@@ -114,29 +114,59 @@ def _cloth(rng: np.random.Generator) -> Colour:
     return int(red), int(green), int(blue)
 
 
-def _darker(colour: Colour, factor: float = 0.75) -> Colour:
+def darker(colour: Colour, factor: float = 0.75) -> Colour:
+    """The colour in shade."""
     return (int(colour[0] * factor), int(colour[1] * factor), int(colour[2] * factor))
 
 
+@dataclass(frozen=True)
+class Look:
+    """What tells one person from another: metres, colours, and whether bag, skirt, sleeves."""
+
+    tall: float
+    build: float
+    shirt: Colour
+    trousers: Colour
+    skin: Colour
+    hair: Colour
+    shoes: Colour
+    bag: Colour
+    extra: np.ndarray
+
+
+def look(rng: np.random.Generator) -> Look:
+    """Draw someone."""
+    tall, build = rng.uniform(1.5, 1.92), rng.uniform(0.85, 1.25)
+    shirt, trousers, skin, hair = cloth(rng), cloth(rng), _pick(rng, SKIN), _pick(rng, HAIR)
+    shoes, bag, extra = darker(cloth(rng), 0.5), cloth(rng), rng.random(3)
+    return Look(tall, build, shirt, trousers, skin, hair, shoes, bag, extra)
+
+
 def person(
-    rng: np.random.Generator, resolution: float, facing: int, running: bool = False
+    rng: np.random.Generator,
+    resolution: float,
+    facing: int,
+    running: bool = False,
+    who: Look | None = None,
 ) -> Sprite:
-    """A walker or runner of random look.
+    """A walker or runner.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Draws height, build, colours, bag, skirt, hat.
+        Draws the length of the stride, and without ``who`` the look.
     resolution : float
         Pixels per metre.
     facing : {-1, 0, 1}
         Walks to the left, along the line of sight, or to the right.
     running : bool
         A longer stride, bent arms, leaning forward.
+    who : Look, optional
+        Someone; by default anyone.
     """
-    tall, build = rng.uniform(1.5, 1.92), rng.uniform(0.85, 1.25)
-    shirt, trousers, skin, hair = _cloth(rng), _cloth(rng), _pick(rng, SKIN), _pick(rng, HAIR)
-    shoes, bag, extra = _darker(_cloth(rng), 0.5), _cloth(rng), rng.random(3)
+    who = who or look(rng)
+    tall, build, extra = who.tall, who.build, who.extra
+    shirt, trousers, skin, hair, shoes = who.shirt, who.trousers, who.skin, who.hair, who.shoes
     swing, lean = (0.85, 0.28) if running else (rng.uniform(0.35, 0.5), 0.04)
     direction = facing or 1
     side = 1.0 if facing else 0.35
@@ -150,17 +180,19 @@ def person(
         apart = 0.0 if facing else 0.08 * build
         for leg in (-1, 1):
             angle = leg * step * swing * side
-            knee = _polar((hip[0] + leg * apart, hip[1]), angle * direction, 0.25 * tall)
+            knee = polar((hip[0] + leg * apart, hip[1]), angle * direction, 0.25 * tall)
             bend = angle - (0.9 if running else 0.35) * max(0.0, -leg * step) * side
-            foot = _polar(knee, bend * direction, 0.23 * tall)
-            colour = trousers if leg > 0 else _darker(trousers)
+            foot = polar(knee, bend * direction, 0.23 * tall)
+            colour = trousers if leg > 0 else darker(trousers)
             pen.line((hip[0] + leg * apart, hip[1]), knee, 0.15 * build, colour)
             pen.line(knee, foot, 0.12 * build, colour)
             pen.line(foot, (foot[0] + direction * side * 0.13, foot[1]), 0.09, shoes)
         wide = (0.13 if facing else 0.2) * build
         if extra[0] < 0.25 and facing:  # backpack
             back = neck[0] - direction * 0.2
-            pen.line((back, neck[1] - 0.12), (back - direction * 0.03, hip[1] + 0.12), 0.22, bag)
+            pen.line(
+                (back, neck[1] - 0.12), (back - direction * 0.03, hip[1] + 0.12), 0.22, who.bag
+            )
         pen.shape(
             [
                 (neck[0] - wide * 1.15, neck[1] - 0.03),
@@ -178,14 +210,14 @@ def person(
         for arm in (-1, 1):
             shoulder = (neck[0] + (0 if facing else arm * wide * 1.2), neck[1] - 0.08)
             angle = -arm * step * swing * 0.9 * side
-            elbow = _polar(shoulder, angle * direction, 0.16 * tall)
+            elbow = polar(shoulder, angle * direction, 0.16 * tall)
             bend = angle + (1.4 if running else 0.2)
-            hand = _polar(elbow, bend * direction * side, 0.15 * tall)
-            colour = _darker(shirt) if arm < 0 else _darker(shirt, 0.9)
+            hand = polar(elbow, bend * direction * side, 0.15 * tall)
+            colour = darker(shirt) if arm < 0 else darker(shirt, 0.9)
             pen.line(shoulder, elbow, 0.1 * build, colour)
             pen.line(elbow, hand, 0.08 * build, skin if extra[2] < 0.4 else colour)
             if arm > 0 and 0.25 <= extra[0] < 0.45:  # shopping bag
-                pen.line((hand[0], hand[1] - 0.1), (hand[0], hand[1] - 0.22), 0.24, bag)
+                pen.line((hand[0], hand[1] - 0.1), (hand[0], hand[1] - 0.22), 0.24, who.bag)
         head = (neck[0] + direction * side * (0.03 + lean * 0.3), neck[1] + 0.115)
         pen.line(neck, head, 0.09, skin)
         pen.disc(head, 0.115, skin)
@@ -196,7 +228,7 @@ def person(
 
 def cyclist(rng: np.random.Generator, resolution: float, facing: int) -> Sprite:
     """A rider on a bicycle, moving to the right (``facing`` 1) or to the left (-1)."""
-    shirt, trousers, skin, frame = _cloth(rng), _cloth(rng), _pick(rng, SKIN), _cloth(rng)
+    shirt, trousers, skin, frame = cloth(rng), cloth(rng), _pick(rng, SKIN), cloth(rng)
     phases = []
     for phase in range(PHASES):
         pen = Pen(-1.05, 1.05, 2.0, resolution, 0.1)
@@ -207,7 +239,7 @@ def cyclist(rng: np.random.Generator, resolution: float, facing: int) -> Sprite:
         for wheel in (rear, front):
             pen.disc(wheel, 0.33, (25, 25, 25), ring=0.06)
             for spoke in range(3):
-                tip = _polar(wheel, facing * turn / 2 + spoke * math.pi / 3, 0.3)
+                tip = polar(wheel, facing * turn / 2 + spoke * math.pi / 3, 0.3)
                 pen.line(
                     (2 * wheel[0] - tip[0], 2 * wheel[1] - tip[1]), tip, 0.015, (130, 130, 130)
                 )
@@ -221,68 +253,14 @@ def cyclist(rng: np.random.Generator, resolution: float, facing: int) -> Sprite:
             pen.line(start, end, 0.06, frame)
         pen.line(saddle, (bar[0], bar[1] - 0.12), 0.06, frame)
         for leg in (-1, 1):
-            foot = _polar(crank, facing * turn + (math.pi if leg > 0 else 0), 0.17)
+            foot = polar(crank, facing * turn + (math.pi if leg > 0 else 0), 0.17)
             knee = ((saddle[0] + foot[0]) / 2 + 0.2 * facing, (saddle[1] + foot[1]) / 2 + 0.12)
-            colour = trousers if leg > 0 else _darker(trousers)
+            colour = trousers if leg > 0 else darker(trousers)
             pen.line(saddle, knee, 0.16, colour)
             pen.line(knee, foot, 0.12, colour)
         pen.line((saddle[0], saddle[1] + 0.08), shoulder, 0.28, shirt)
-        pen.line(shoulder, bar, 0.09, _darker(shirt))
+        pen.line(shoulder, bar, 0.09, darker(shirt))
         pen.disc((shoulder[0] + 0.1 * facing, shoulder[1] + 0.22), 0.12, skin)
-        pen.disc((shoulder[0] + 0.08 * facing, shoulder[1] + 0.27), 0.12, _darker(frame))
+        pen.disc((shoulder[0] + 0.08 * facing, shoulder[1] + 0.27), 0.12, darker(frame))
         phases.append(pen.levels())
     return Sprite(phases, resolution, -1.05, 2.0, 3.0)
-
-
-def vehicle(rng: np.random.Generator, resolution: float, facing: int) -> Sprite:
-    """A small delivery van, moving to the right (``facing`` 1) or to the left (-1)."""
-    paint, stripe = _cloth(rng), _cloth(rng)
-    bright = (min(255, paint[0] + 60), min(255, paint[1] + 60), min(255, paint[2] + 60))
-    phases = []
-    for phase in range(PHASES):
-        pen = Pen(-1.8, 1.8, 2.0, resolution, 0.1)
-        body = [(-1.65, 0.3), (-1.65, 1.8), (0.75, 1.8), (1.25, 1.15), (1.65, 1.0), (1.65, 0.3)]
-        glass = [(0.35, 1.65), (0.68, 1.65), (1.1, 1.12), (0.35, 1.12)]
-        pen.shape([(x * facing, y) for x, y in body], bright)
-        pen.shape([(x * facing, y) for x, y in glass], (60, 75, 90))
-        pen.line((-1.6 * facing, 0.75), (1.6 * facing, 0.75), 0.14, stripe)
-        pen.line((0.2 * facing, 1.7), (0.2 * facing, 0.4), 0.03, _darker(bright))
-        pen.disc((1.58 * facing, 0.8), 0.09, (250, 245, 200))
-        for axle in (-1.0, 1.0):
-            pen.disc((axle, 0.33), 0.33, (25, 25, 25))
-            pen.disc((axle, 0.33), 0.18, (160, 160, 165))
-            tip = _polar((axle, 0.33), 2 * math.pi * phase / PHASES * facing, 0.16)
-            pen.line((axle, 0.33), tip, 0.05, (60, 60, 60))
-        phases.append(pen.levels())
-    return Sprite(phases, resolution, -1.8, 2.0, 2.1)
-
-
-def large_object(rng: np.random.Generator, resolution: float) -> Sprite:
-    """A crate as large as a person is wide, one phase a twelfth of a full turn."""
-    paint, tape = _cloth(rng), _cloth(rng)
-    half_w, half_h = rng.uniform(0.5, 0.7), rng.uniform(0.35, 0.5)
-    phases = []
-    for phase in range(PHASES):
-        pen = Pen(-1.0, 1.0, 1.5, resolution, 0.5)
-        cos, sin = math.cos(2 * math.pi * phase / PHASES), math.sin(2 * math.pi * phase / PHASES)
-
-        def turned(x: float, y: float, cos: float = cos, sin: float = sin) -> Point:
-            return (x * cos - y * sin, x * sin + y * cos + half_h)
-
-        box = [(-half_w, -half_h), (half_w, -half_h), (half_w, half_h), (-half_w, half_h)]
-        pen.shape([turned(*corner) for corner in box], paint)
-        pen.line(turned(-half_w, 0), turned(half_w, 0), 0.14, tape)
-        pen.line(turned(0, -half_h), turned(0, half_h), 0.1, _darker(paint))
-        for start, end in zip(box, box[1:] + box[:1], strict=True):
-            pen.line(turned(*start), turned(*end), 0.05, _darker(paint, 0.5))
-        phases.append(pen.levels())
-    return Sprite(phases, resolution, -1.0, 1.5, 1.0)
-
-
-def lamp_post(resolution: float) -> Sprite:
-    """A lamp post, the same in every phase."""
-    pen = Pen(-0.4, 0.4, 4.0, resolution, 0.1)
-    pen.line((0, 0), (0, 3.6), 0.12, (58, 62, 60))
-    pen.line((0, 0), (0, 0.4), 0.26, (48, 52, 50))
-    pen.disc((0, 3.7), 0.24, (226, 224, 205))
-    return Sprite([pen.levels()] * PHASES, resolution, -0.4, 4.0, 1.0)

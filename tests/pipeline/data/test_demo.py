@@ -11,6 +11,7 @@ import pytest
 from pipeline.base.errors import ConfigurationError
 from pipeline.data.manifest import load_manifest
 from pipeline.data.plaza.demo import ANOMALIES, DemoSettings, render_scene, write_demo
+from pipeline.data.plaza.odd import ODD
 
 SMALL = DemoSettings(train_videos=1, test_videos=2, frames=40, height=64, width=96)
 
@@ -55,7 +56,7 @@ def test_normal_videos_have_walkers_and_no_anomaly() -> None:
 
 @pytest.mark.parametrize("kind", ANOMALIES)
 def test_each_anomaly_comes_after_a_normal_beginning(kind: str) -> None:
-    frames = scene(5, frames=150, fps=25.0, anomalies=(kind,), walkers=3)
+    frames = scene(5, frames=150, height=120, width=160, anomalies=(kind,), walkers=3)
     labels = np.array([r.anomaly.any() for r in frames])
     assert not labels[:30].any()
     assert labels.sum() > 20
@@ -80,6 +81,34 @@ def test_a_cyclist_is_faster_than_walkers() -> None:
         walkers += [abs(now[k] - before[k]) for k in now.keys() & before.keys()]
         before = now
     assert speed(bike) > 2 * np.median(walkers)
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_odd_is_not_fast(kind: str) -> None:
+    frames = scene(6, frames=150, height=120, width=160, anomalies=(kind,), walkers=0)
+    masks = [r.anomaly for r in frames if r.anomaly.any()]
+    middles = np.array([np.argwhere(mask).mean(0) for mask in masks[30:60]])
+    # A walker at the plaza's middle makes 2 px a frame; the fall of 0.8 s is over.
+    assert np.linalg.norm(np.diff(middles, axis=0), axis=1).mean() < 0.4
+    before = frames[next(i for i, r in enumerate(frames) if r.anomaly.any()) - 1]
+    assert before.instances.any()  # whoever does it walked there as others do
+    assert not before.anomaly.any()
+
+
+def test_only_the_bag_is_labelled_and_it_stays_where_it_was_put() -> None:
+    frames = scene(6, frames=150, height=120, width=160, anomalies=("bag",), walkers=0)
+    masks = [r.anomaly for r in frames if r.anomaly.any()]
+    assert masks[-1].sum() < (frames[len(frames) - len(masks) - 1].instances > 0).sum()
+    assert np.array_equal(masks[-1], masks[-20])
+
+
+def test_the_choice_of_anomalies_keeps_the_record_of_older_demos(tmp_path: Path) -> None:
+    write_demo(tmp_path / "fast", SMALL)
+    assert "anomalies" not in (tmp_path / "fast" / "demo.json").read_text()
+    write_demo(tmp_path / "odd", replace(SMALL, anomalies="odd"))
+    assert '"anomalies": "odd"' in (tmp_path / "odd" / "demo.json").read_text()
+    assert replace(SMALL, anomalies="all").test_kinds(8) == ("climber",)
+    assert [SMALL.test_kinds(n) for n in (4, 5)] == [("object",), ("runner", "cyclist")]
 
 
 def test_noise_and_slow_light() -> None:
@@ -127,7 +156,7 @@ def test_write_demo_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [("frames", 15), ("height", 33), ("width", 8), ("fps", 0.0), ("walkers", -1.0), ("seed", -1),
-     ("fps", float("nan"))],
+     ("fps", float("nan")), ("anomalies", "slow")],
 )  # fmt: skip
 def test_wrong_settings_name_the_field(field: str, value: float) -> None:
     with pytest.raises(ConfigurationError, match=field):
