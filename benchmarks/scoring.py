@@ -67,9 +67,15 @@ def make(side: str) -> Turn:
 
 def score_fast(model: nn.Module, video: np.ndarray) -> np.ndarray:
     """Every frame of the video, its ends included."""
-    from evaluation.scoring.sliding import score_video
+    from evaluation.indicators.base import joined
+    from evaluation.indicators.reconstruction import error_stream
+    from evaluation.indicators.settings import Scoring
 
-    return score_video(model, lambda first, end: video[first:end], len(video), batch=4)[0]
+    stream = error_stream(model, Scoring(batch=4, maps=0))
+    parts = [stream.push(video[t : t + 4]) for t in range(0, len(video), 4)]
+    values = joined([*parts, stream.finish()]).values
+    assert values is not None
+    return values
 
 
 def score_plainly(model: nn.Module, video: np.ndarray) -> np.ndarray:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from evaluation.detector.overlay import Codec
+from evaluation.indicators.settings import Scoring
 from evaluation.measures.results import Fusing
 from evaluation.measures.threshold import Alarm
 from evaluation.protocols.base import Streamed
 from evaluation.report.page import Page
-from evaluation.scoring.networks import Scoring
-from evaluation.scoring.scores import Indicator
 
 
 def score(
@@ -34,8 +33,8 @@ def score(
         fusing: How scores become the table.
         page: Without effect here; it is taken since a preset holds the settings of all commands.
     """
-    from evaluation.scoring.networks import score_run
-    from evaluation.scoring.run import open_run
+    from evaluation.record.run import open_run
+    from evaluation.scoring.score import score_run
 
     score_run(open_run(run, shards), scoring)
     fuse(run, shards, scoring, fusing, page)
@@ -59,8 +58,8 @@ def fuse(
         fusing: Protocols, η, confidence intervals.
         page: Without effect here; it is taken since a preset holds the settings of all commands.
     """
-    from evaluation.scoring.run import open_run
-    from evaluation.tables.auc_table import evaluate, table
+    from evaluation.measures.auc_table import evaluate, table
+    from evaluation.record.run import open_run
 
     opened = open_run(run, shards)
     print(table(evaluate(opened, fusing)))
@@ -83,10 +82,10 @@ def report(
         fusing: Without effect here; the table is that of metrics.json.
         page: Pictures and figures.
     """
+    from evaluation.measures.auc_table import table
+    from evaluation.record.run import open_run, read_metrics
     from evaluation.report.figures import write_figures
     from evaluation.report.report import write_report
-    from evaluation.scoring.run import open_run, read_metrics
-    from evaluation.tables.auc_table import table
 
     opened = open_run(run, shards)
     path = write_report(opened, page)
@@ -104,7 +103,7 @@ def detect(
     out: Path,
     alarm: Alarm = Alarm(),  # noqa: B008
     protocol: Streamed = "local",
-    indicators: list[Indicator] | None = None,
+    indicators: list[str] | None = None,
     scene: str = "",
     batch: int = 8,
     fps: float | None = None,
@@ -153,9 +152,9 @@ def detect(
     from evaluation.detector.detect import detect_video
     from evaluation.detector.detector import Detector
     from evaluation.detector.overlay import available
+    from evaluation.detector.page import write_detection_report
     from evaluation.detector.sources import is_camera, open_source
     from evaluation.measures.threshold import many
-    from evaluation.report.detection import write_detection_report
     from pipeline.base.progress import progress_bar
 
     folders = _folders(videos, out)

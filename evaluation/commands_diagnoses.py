@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
+from evaluation.indicators.settings import Scoring
 from evaluation.measures.results import Fusing
 from evaluation.protocols.base import Protocol
 from evaluation.report.page import Page
-from evaluation.scoring.networks import Scoring
 
 
 def local(run: Path, shards: Path | None = None) -> None:
@@ -22,7 +21,7 @@ def local(run: Path, shards: Path | None = None) -> None:
         shards: As it was scored with.
     """
     from evaluation.diagnoses.ablation import ablation, table
-    from evaluation.scoring.run import open_run
+    from evaluation.record.run import open_run
     from pipeline.base.files import write_json
 
     opened = open_run(run, shards)
@@ -52,7 +51,7 @@ def videos(
         protocol: Under which.
     """
     from evaluation.diagnoses.by_video import by_video, table
-    from evaluation.scoring.run import open_run
+    from evaluation.record.run import open_run
     from pipeline.base.files import write_json
 
     opened = open_run(run, shards)
@@ -64,7 +63,7 @@ def videos(
 
 def epochs(
     run: Path,
-    network: Literal["spatial", "temporal"] = "spatial",
+    network: str = "spatial",
     scoring: Scoring = Scoring(),  # noqa: B008
     fusing: Fusing = Fusing(),  # noqa: B008
     page: Page = Page(),  # noqa: B008
@@ -81,7 +80,7 @@ def epochs(
         page: Without effect here; it is taken since a preset holds the settings of all commands.
     """
     from evaluation.diagnoses.epochs import epoch_curve
-    from evaluation.scoring.run import open_run
+    from evaluation.record.run import open_run
 
     opened = open_run(run)
     print("epoch  micro AUC on the test labels (lntra/video)  error of held-out normal videos")

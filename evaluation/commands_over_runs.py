@@ -62,7 +62,7 @@ def compare(
         page: Pictures and figures.
         chosen: The videos and frames of the figures.
     """
+    from evaluation.record.run import open_run
     from evaluation.report.compare import compare_runs
-    from evaluation.scoring.run import open_run
 
     print(compare_runs([open_run(run) for run in runs], out, page, protocol, chosen))

@@ -25,15 +25,16 @@ import numpy as np
 from evaluation.detector.detector import Detector, FrameScore
 from evaluation.detector.overlay import Codec, Overlay, available, open_video
 from evaluation.detector.sources import Arrival, Source
+from evaluation.indicators.registry import INDICATORS
 from evaluation.measures.threshold import Event, find_events
 from evaluation.report.page import Page, Thumbnail
 from evaluation.report.pictures import heat, jpeg
-from evaluation.scoring.scores import INDICATORS
 from pipeline.base.errors import ConfigurationError
 from pipeline.base.files import replacing, write_json, write_text
 
-COLUMNS = ("w1", "w2", "w3", "flow", "agg")
-SHOWN = (*INDICATORS, "flow")
+_ORDER = sorted(INDICATORS, key=lambda one: not one.OMEGA)  # the paper's first
+SHOWN = tuple(one.NAME for one in _ORDER)
+COLUMNS = (*(one.column for one in _ORDER), "agg")
 
 
 @dataclass

@@ -18,21 +18,23 @@ later. ``batch`` above 1 adds up to ``batch - 1``.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from evaluation.detector.scales import DenseScale, LocalScale, Scale, Scaled
+from evaluation.indicators.registry import by_name
+from evaluation.indicators.settings import Scoring
+from evaluation.measures.auc_table import check_fresh
 from evaluation.measures.fusion import fuse
 from evaluation.measures.threshold import Alarm, Threshold, choose_threshold
 from evaluation.protocols.base import Streamed
-from evaluation.protocols.scales import DenseScale, LocalScale, Scale, Scaled
-from evaluation.scoring.networks import Scoring, load_networks
-from evaluation.scoring.raw_stream import Raw, RawStream
-from evaluation.scoring.run import Run, open_run
-from evaluation.scoring.scores import Indicator, open_scores
-from evaluation.tables.auc_table import check_fresh
+from evaluation.record.run import Run, open_run
+from evaluation.record.scores import open_scores
+from evaluation.scoring.live import Raw, RawStream
 from pipeline.base.errors import ConfigurationError
 from pipeline.stages.live import Live
 
@@ -46,8 +48,7 @@ class FrameScore:
     frame
         Counted from 0.
     omegas
-        ``spatial``, ``temporal``, ``discriminator`` (ω1, ω2, ω3) and ``flow``, those that are
-        computed.
+        Indicator to its ω, those that are fused.
     total
         ω_agg.
     heat
@@ -103,7 +104,7 @@ class Detector:
         alarm: Alarm | None = None,
         *,
         protocol: Streamed = "local",
-        indicators: Sequence[Indicator] | None = None,
+        indicators: Sequence[str] | None = None,
         scene: str = "",
         batch: int = 1,
         scoring: Scoring | None = None,
@@ -116,13 +117,16 @@ class Detector:
             raise ConfigurationError(f"batch: {batch} is below 1")
         self.batch = batch
         self.protocol = protocol
-        check_fresh(self.run, open_scores(self.run.out / "scores"))
+        scores = open_scores(self.run.out / "scores")
+        check_fresh(self.run, scores)
+        self._measures: dict[str, str] = scores.provenance.get("measures", {})
         self.scoring = scoring or Scoring()
         self.scale = self._scale(indicators, scene, maps)
         self.eta = self.scale.eta
         self.alarm = alarm or Alarm()
         self.threshold = self._threshold(fps)
-        self._networks = load_networks(self.run, self.scoring, self.scale.indicators)
+        settings = dataclasses.replace(self.scoring, batch=batch, stride=1, maps=self.scale.cells)
+        self._streams = {n: by_name(n).load(self.run, settings) for n in self.scale.computed}
         self._live = Live(self.run.dataset, features_model)
         self.reset()
 
@@ -138,13 +142,7 @@ class Detector:
 
     def reset(self) -> None:
         """Forget the stream, for the next one."""
-        self._raw = RawStream(
-            self._live,
-            self._networks,
-            flow=self.protocol == "local",
-            precision=self.scoring.precision,
-            maps=self.scale.cells,
-        )
+        self._raw = RawStream(self._live, self._streams, self._measures)
         self.scale.start()
         self._waiting: list[np.ndarray] = []
         self._next = 0

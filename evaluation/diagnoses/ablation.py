@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.indicators.registry import INDICATORS
 from evaluation.measures import fusion
 from evaluation.measures.results import Fusing, Scored, measure, read_labels
 from evaluation.protocols import base as protocols
 from evaluation.protocols.base import Protocol, Range
 from evaluation.protocols.local import local
-from evaluation.protocols.local.scores import Form, clip_values, normal_levels
-from evaluation.scoring.normal_clips import Clip, normal_clips, whole
-from evaluation.scoring.run import Run
-from evaluation.scoring.scores import RunScores, VideoScores, open_scores
+from evaluation.protocols.local.scores import Form, normal_levels, stretch_values
+from evaluation.record.run import Run
+from evaluation.record.scores import RunScores, VideoScores, open_scores
+from evaluation.record.stretches import Stretch, normal_stretches, whole
 from pipeline.base.errors import ConfigurationError
 
 LOCAL = Protocol(name="local", normalise="heldout")
@@ -39,12 +40,12 @@ FORMS: tuple[tuple[str, Form], ...] = (
 )
 """The maps' forms."""
 
+CHOSEN = [one for one in INDICATORS if one.CHOSEN]
+
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("flow", ("flow",)),
-    ("A^s", ("spatial",)),
-    ("A^t", ("temporal",)),
-    ("flow + A^t", ("flow", "temporal")),
-    ("all with D", ("flow", "spatial", "temporal", "discriminator")),
+    *((one.SYMBOL, (one.NAME,)) for one in INDICATORS if one.MAP),
+    (" + ".join(one.SYMBOL for one in CHOSEN), tuple(one.NAME for one in CHOSEN)),
+    protocols.rows(LOCAL)[-1],
 )
 """What is fused, with equal weights."""
 
@@ -78,7 +79,7 @@ def ablation(run: Run, progress: Callable[[str], object] = print) -> list[dict[s
 
 
 def every_value(
-    run: Run, scores: RunScores, form: Form, normal: Sequence[Clip] | None = None
+    run: Run, scores: RunScores, form: Form, normal: Sequence[Stretch] | None = None
 ) -> dict[str, list[VideoScores]]:
     """Return the values of test, held-out and normal videos under a form, none of it saved.
 
@@ -91,7 +92,7 @@ def every_value(
     groups = {
         "test": [whole(video) for video in run.test_videos],
         "heldout": [whole(video) for video in run.heldout_videos],
-        "normal": normal_clips(run.dataset),
+        "normal": normal_stretches(run.dataset),
     }
     return {
         group: [
@@ -103,7 +104,7 @@ def every_value(
                         for name, values in scores.load(clip.name).values.items()
                         if not name.endswith("_local")
                     },
-                    **clip_values(run, scores, clip, levels, form),
+                    **stretch_values(run, scores, clip, levels, form),
                 },
                 scores.provenance.get("measures", {}),
             )

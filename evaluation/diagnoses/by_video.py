@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.indicators.registry import with_error_map
 from evaluation.measures.metrics import UndefinedMeasure, micro_auc
 from evaluation.measures.results import apply
 from evaluation.protocols.base import Protocol
-from evaluation.protocols.local.scores import ERRORS, clip_maps
-from evaluation.scoring.normal_clips import whole
-from evaluation.scoring.run import Run, read_metrics
-from evaluation.scoring.scores import RunScores, open_scores
+from evaluation.protocols.local.scores import stretch_maps
+from evaluation.record.run import Run, read_metrics
+from evaluation.record.scores import RunScores, open_scores
+from evaluation.record.stretches import whole
 from pipeline.base.errors import ConfigurationError
 from pipeline.shards.reader import VideoInfo
 
@@ -83,7 +84,7 @@ def by_video(run: Run, row: str, protocol: Protocol) -> dict[str, Any]:
     scored = apply(scores, run.dataset, protocol)
     eta = found[0]["eta"]
     used = [name for name, weight in eta.items() if weight]
-    name = used[0] if len(used) == 1 and used[0] in ERRORS else None
+    name = used[0] if len(used) == 1 and used[0] in with_error_map() else None
     rows = [
         _row(run, scores, video, truth, values, protocol, name)
         for video, truth, values in zip(
@@ -120,7 +121,7 @@ def _row(
     odd, normal = values[truth == 1], values[truth == 0]
     moving = error_moving = None
     if "flow" in run.dataset.stages:
-        maps = clip_maps(run, scores, whole(video))
+        maps = stretch_maps(run, scores, whole(video))
         where = np.linalg.norm(maps["flow"], axis=-1) > MOVING
         where = where[protocol.scored(video.frames)]
         moving = float(where.mean())

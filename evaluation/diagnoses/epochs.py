@@ -12,33 +12,31 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from evaluation.indicators.base import run_through
+from evaluation.indicators.reconstruction import Reconstruction
+from evaluation.indicators.registry import by_name
+from evaluation.indicators.settings import Scoring
 from evaluation.measures.metrics import UndefinedMeasure, micro_auc
 from evaluation.measures.results import read_labels
 from evaluation.protocols.base import Protocol, omegas
-from evaluation.scoring.networks import (
-    Scoring,
-    Trained,
-    load_networks,
-    reader,
-    reconstruction_errors,
-)
-from evaluation.scoring.run import Run
-from evaluation.scoring.scores import VideoScores
+from evaluation.record.material import Stored
+from evaluation.record.run import Run, network_provenance
+from evaluation.record.scores import VideoScores
+from evaluation.record.stretches import whole
 from pipeline.base.errors import ConfigurationError
 from pipeline.base.files import sha256_of_file, write_json
 from pipeline.shards.reader import VideoInfo
 
-STAGE = {"spatial": "frames", "temporal": "flow"}
 PROTOCOL = Protocol(name="lntra", normalise="video")
 
 
 def epoch_curve(
     run: Run,
-    network: Literal["spatial", "temporal"],
+    network: str,
     settings: Scoring,
     progress: Callable[[str], object] = print,
 ) -> list[dict[str, Any]]:
@@ -57,6 +55,9 @@ def epoch_curve(
     ConfigurationError
         If the training kept no snapshots.
     """
+    indicator = by_name(network)
+    if not isinstance(indicator, Reconstruction):
+        raise ConfigurationError(f"network: {network!r} is no autoencoder of the run")
     snapshots = sorted((run.folder / network / "epochs").glob("*.safetensors"))
     if not snapshots:
         raise ConfigurationError(
@@ -66,35 +67,33 @@ def epoch_curve(
     settings = dataclasses.replace(settings, maps=0, movers=False)
     path = run.out / f"epochs-{network}.json"
     known = json.loads(path.read_text(encoding="utf-8"))["epochs"] if path.exists() else []
-    trained = load_networks(dataclasses.replace(run, networks=(network,)), settings)[network]
     curve = []
     for file in snapshots:
         made_of = {"weights": sha256_of_file(file), "scoring": dataclasses.asdict(settings)}
         same = [one for one in known if {k: one[k] for k in made_of} == made_of]
         if not same:
             progress(f"epochs: {network} after epoch {int(file.stem)}")
-            _fill(trained, file)
-        found = same[0] if same else _measure(run, network, trained, settings)
+        found = same[0] if same else _measure(run, indicator, file, settings)
         curve.append({"epoch": int(file.stem), **found, **made_of})
         write_json(path, {"format": 1, "looks_at": "test labels", "epochs": curve})
     draw(run, network, curve)
     return curve
 
 
-def _fill(trained: Trained, file: Path) -> None:
-    from training.networks.autoencoder import load_weights
-    from training.record.folder import read_tensors
+def _measure(
+    run: Run, indicator: Reconstruction, weights: Path, settings: Scoring
+) -> dict[str, Any]:
+    begin = indicator.load(run, settings, weights)
+    architecture = network_provenance(run.folder / indicator.NAME)["architecture"]
+    measures = {indicator.NAME: indicator.measure(architecture)}
 
-    load_weights(trained.network, read_tensors(file), str(file))  # type: ignore[arg-type]
-
-
-def _measure(run: Run, network: str, trained: Trained, settings: Scoring) -> dict[str, Any]:
     def errors(video: VideoInfo) -> np.ndarray:
-        read = reader(run.dataset, video, STAGE[network], trained)
-        return reconstruction_errors(read, video.frames, trained, settings)[0]
+        (part,) = run_through([begin()], Stored(run.dataset, whole(video)), indicator.READS)
+        assert part.values is not None
+        return part.values
 
     tests = [video for video in run.test_videos if video.labelled]
-    scores = [VideoScores(v, {network: errors(v)}, {network: trained.measure}) for v in tests]
+    scores = [VideoScores(v, {indicator.NAME: errors(v)}, measures) for v in tests]
     labels = [read_labels(run.dataset, video) for video in tests]
     scored = [
         part[PROTOCOL.scored(video.frames)]
@@ -104,7 +103,7 @@ def _measure(run: Run, network: str, trained: Trained, settings: Scoring) -> dic
     held = [errors(video) for video in run.heldout_videos]
     auc = None
     if tests:
-        values = np.concatenate([one[network] for one in omegas(scores, PROTOCOL)])
+        values = np.concatenate([one[indicator.NAME] for one in omegas(scores, PROTOCOL)])
         with contextlib.suppress(UndefinedMeasure):  # frames of one class alone
             auc = micro_auc(np.concatenate(scored), values)
     return {

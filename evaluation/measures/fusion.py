@@ -25,23 +25,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.indicators.registry import by_name
 from evaluation.measures.metrics import checked, micro_auc
 from evaluation.protocols import base as protocols
 from evaluation.protocols.base import Protocol, Range
-from evaluation.scoring.scores import VideoScores
+from evaluation.record.scores import VideoScores
 from pipeline.base.errors import ConfigurationError
 
 Eta = dict[str, float]
 
-KINDS = {
+KINDS: dict[str, tuple[tuple[str, set[str]], ...]] = {
     "own": (
-        ("_pa", {"spatial", "discriminator"}),
-        ("_pa", {"temporal"}),
-        ("_pa", {"spatial", "temporal", "discriminator"}),
+        ("_pa", {"frames", "features"}),
+        ("_pa", {"flow"}),
+        ("_pa", {"frames", "flow", "features"}),
     ),
-    "movers": (("_mover", {"flow", "spatial", "temporal", "discriminator"}),),
+    "movers": (("_mover", {"frames", "flow", "features"}),),
 }
-"""Imagined anomalies: which scores they are, and which indicators see them."""
+"""Imagined anomalies: which scores they are, and which stages show them."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,15 @@ def imagined(
         )
     ready = [one for one in heldout if one.has(kinds[0][0])]
     if local:
-        ready = [one for one in ready if "flow_mover_local" in one.values]
+        ready = [
+            one
+            for one in ready
+            if all(
+                f"{name}_mover_local" in one.values
+                for name in protocols.available(one, protocol)
+                if by_name(name).MAP
+            )
+        ]
     if not ready:
         raise ConfigurationError(
             "eta: label-free: needs held-out normal videos and the scores of their "
@@ -174,7 +183,7 @@ def imagined(
     raw = [
         _normal_then_anomalous(one, protocol, touched, suffix)
         for one, (suffix, touched) in itertools.product(ready, kinds)
-        if touched & set(protocols.available(one, protocol))
+        if any(touched & set(by_name(n).READS) for n in protocols.available(one, protocol))
     ]
     labels = [np.repeat([0, 1], len(next(iter(part.values()))) // 2) for part in raw]
     scaled: list[dict[str, np.ndarray]] = [{} for _ in raw]
@@ -194,7 +203,7 @@ def _normal_then_anomalous(
         name: np.concatenate(
             [
                 protocols.raw_indicator(one, name, kind, protocol.name)[frames]
-                for kind in ("", suffix if name in touched else "")
+                for kind in ("", suffix if touched & set(by_name(name).READS) else "")
             ]
         )
         for name in protocols.available(one, protocol)

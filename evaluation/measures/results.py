@@ -8,34 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evaluation.indicators.registry import ordered
 from evaluation.measures import fusion, metrics
 from evaluation.measures.fusion import Choice, Eta
 from evaluation.measures.metrics import UndefinedMeasure
 from evaluation.protocols import base as protocols
 from evaluation.protocols.base import Protocol
-from evaluation.scoring.scores import LOCAL, RunScores
+from evaluation.record.scores import RunScores
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.shards.reader import Dataset, VideoInfo
-
-ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("A^s alone", ("spatial",)),
-    ("A^t alone", ("temporal",)),
-    ("D alone", ("discriminator",)),
-    ("w/o D", ("spatial", "temporal")),
-    ("w/ D (ours)", ("spatial", "temporal", "discriminator")),
-)
-"""The table's rows and the indicators that each fuses."""
-
-LOCAL_ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("flow alone", ("flow",)),
-    *ROWS,
-    ("flow + A^s", ("flow", "spatial")),
-    ("flow + A^t", ("flow", "temporal")),
-    ("flow + D", ("flow", "discriminator")),
-    ("flow w/o D", ("flow", "spatial", "temporal")),
-    ("flow w/ D", ("flow", "spatial", "temporal", "discriminator")),
-)
-"""The rows of the protocol ``local``: what each indicator adds to the flow, or takes away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +103,7 @@ class Scored:
     @property
     def indicators(self) -> tuple[str, ...]:
         """The indicators that were scored."""
-        return tuple(name for name in LOCAL if name in self.omegas[0])
+        return tuple(one.NAME for one in ordered(self.omegas[0] if self.omegas else ()))
 
     def fused(self, eta: Eta) -> list[np.ndarray]:
         """Return ω_agg of each video."""
@@ -184,11 +165,6 @@ def heldout_limits(scores: RunScores, protocol: Protocol) -> dict[str, protocols
         return None
     normal = [scores.load(name) for name in scores.normal] if protocol.name == "local" else []
     return protocols.heldout_limits(scores.select(holdout=True), protocol, normal)
-
-
-def rows(protocol: Protocol) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return the rows of a protocol and the indicators that each fuses."""
-    return LOCAL_ROWS if protocol.name == "local" else ROWS
 
 
 def choose(names: Sequence[str], scored: Scored, scores: RunScores, settings: Fusing) -> Choice:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.report.page import intervals
 from pipeline.base.errors import ConfigurationError
 
 
@@ -85,6 +84,19 @@ class Event:
     last: int
     peak: int
     score: float
+
+
+def intervals(flags: np.ndarray, first: int = 0) -> list[tuple[int, int]]:
+    """Return the runs of true values as [first, last] frames.
+
+    >>> intervals(np.array([0, 1, 1, 0, 1]), first=10)
+    [(11, 12), (14, 14)]
+    """
+    edges = np.flatnonzero(np.diff(np.r_[0, np.asarray(flags, bool).astype(np.int8), 0]))
+    return [
+        (int(start) + first, int(stop) - 1 + first)
+        for start, stop in zip(edges[::2], edges[1::2], strict=True)
+    ]
 
 
 def find_events(scores: np.ndarray, threshold: float, fps: float, alarm: Alarm) -> list[Event]:

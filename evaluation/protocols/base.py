@@ -34,15 +34,12 @@ from typing import Literal
 
 import numpy as np
 
+from evaluation.indicators.base import whole_omega
+from evaluation.indicators.registry import FUSIONS, INDICATORS, by_name, ordered
+from evaluation.indicators.window import AFTER, POSITION, WINDOW
 from evaluation.protocols.local.local import Calibration
-from evaluation.scoring.scores import VideoScores
+from evaluation.record.scores import VideoScores
 from pipeline.base.errors import ConfigurationError, DataError
-
-WINDOW = 16
-"""Frames of a window."""
-
-POSITION = 8
-"""Place of the scored frame in its window, counted from 0."""
 
 Name = Literal["lntra", "dense", "local"]
 Streamed = Literal["local", "dense"]
@@ -87,26 +84,8 @@ class Protocol:
         slice(8, 173, None)
         """
         if self.name == "lntra":
-            return slice(POSITION, max(frames - (WINDOW - POSITION - 1), POSITION))
+            return slice(POSITION, max(frames - AFTER, POSITION))
         return slice(0, frames)
-
-
-def psnr(error: np.ndarray) -> np.ndarray:
-    """10·log10(1 / error) in dB, of mean squared errors on [-1, 1] as the peers take it.
-
-    An error of 0, which only a constant video reconstructed exactly has, counts as the
-    smallest positive error of float64.
-    """
-    return -10 * np.log10(np.maximum(error, np.finfo(np.float64).tiny))
-
-
-def window_means(values: np.ndarray) -> np.ndarray:
-    """Mean of (N,) values over each frame's window of 16, ends repeated: (N,) float64.
-
-    Frame t is the 9th of its window, t - 8 ... t + 7.
-    """
-    padded = np.pad(np.asarray(values, np.float64), (POSITION, WINDOW - POSITION - 1), "edge")
-    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW).mean(1)
 
 
 def raw_indicator(
@@ -121,7 +100,7 @@ def raw_indicator(
     protocol
         For ``local``: (N, windows).
     """
-    if protocol == "local" and indicator == "discriminator":
+    if protocol == "local" and not by_name(indicator).MAP:
         return raw_indicator(scores, indicator, suffix)[:, None]
     name = indicator + suffix + ("_local" if protocol == "local" else "")
     if name not in scores.values:
@@ -138,9 +117,7 @@ def raw_indicator(
         )
     if protocol == "local":
         return values
-    if indicator == "spatial" and scores.measures.get("spatial", "frame") == "frame":
-        return -psnr(values)
-    return window_means(values) if indicator == "discriminator" else values
+    return whole_omega(by_name(indicator), values, scores.measures.get(indicator, "frame"))
 
 
 def scale(values: np.ndarray, limits: Range) -> np.ndarray:
@@ -188,13 +165,13 @@ def heldout_limits(
                     [
                         _scored(one, name, protocol)
                         for one in [*heldout, *normal]
-                        if name in one.local_indicators
+                        if name in available(one, protocol)
                     ]
                 )
             )
-            for name in heldout[0].local_indicators
+            for name in available(heldout[0], protocol)
         }
-    scaled = [name for name in heldout[0].indicators if name != "discriminator"]
+    scaled = [name for name in available(heldout[0], protocol) if by_name(name).SCALED]
     return {name: limits([_scored(one, name, protocol) for one in heldout]) for name in scaled}
 
 
@@ -217,8 +194,7 @@ def omegas(
     Returns
     -------
     list of dict
-        For each video indicator (``spatial``, ``temporal``, ``discriminator``, for ``local``
-        also ``flow``) to (n,) float64, n the number of scored frames.
+        For each video indicator to (n,) float64, n the number of scored frames.
     """
     _check_length(videos, protocol)
     if protocol.name == "local":
@@ -235,7 +211,7 @@ def scale_all(
     raw: Sequence[np.ndarray], name: str, protocol: Protocol, heldout: dict[str, Range] | None
 ) -> list[np.ndarray]:
     """Scale one indicator's raw values of several videos as the protocol says."""
-    plain = name == "discriminator" and protocol.name != "local"
+    plain = not by_name(name).SCALED and protocol.name != "local"
     if plain or protocol.normalise == "none":
         return list(raw)
     if protocol.normalise == "video":
@@ -255,14 +231,42 @@ def constant(videos: Sequence[VideoScores], protocol: Protocol) -> list[str]:
     return [
         f"{one.video.name}: {name} is the same in every scored frame; its scaled value is 0"
         for one in videos
-        for name in one.indicators
-        if name != "discriminator" and np.ptp(_scored(one, name, protocol)) == 0
+        for name in available(one, protocol)
+        if by_name(name).SCALED and np.ptp(_scored(one, name, protocol)) == 0
     ]
 
 
 def available(one: VideoScores, protocol: Protocol) -> tuple[str, ...]:
-    """Return the indicators that a protocol has for a video, in order."""
-    return one.local_indicators if protocol.name == "local" else one.indicators
+    """Return the indicators that a protocol has for a video, in order.
+
+    Under ``local`` an indicator with maps is judged by them, another one by its value.
+    """
+    found = ordered(one.named)
+    if protocol.name == "local":
+        local = [name.removesuffix("_local") for name in one.values if name.endswith("_local")]
+        found = ordered([*local, *(indicator.NAME for indicator in found if not indicator.MAP)])
+    return tuple(indicator.NAME for indicator in found)
+
+
+def rows(protocol: Protocol) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the rows of the AUC table and the indicators that each fuses.
+
+    Every indicator alone, then the paper's fusions; under ``local`` also what each adds to the
+    flow, or takes away.
+    """
+    plain = [(f"{one.SYMBOL} alone", (one.NAME,)) for one in INDICATORS if one.VALUE]
+    if protocol.name != "local":
+        return (*plain, *FUSIONS)
+    ways = [one for one in INDICATORS if one.MAP == 2]
+    others = [one for one in INDICATORS if one.MAP < 2]
+    alone = [(f"{one.SYMBOL} alone", (one.NAME,)) for one in (*ways, *others)]
+    added = [(f"{w.SYMBOL} + {o.SYMBOL}", (w.NAME, o.NAME)) for w in ways for o in others]
+    fused = [
+        (f"{w.SYMBOL} {n.removesuffix(' (ours)')}", (w.NAME, *of))
+        for w in ways
+        for n, of in FUSIONS
+    ]
+    return (*alone, *FUSIONS, *added, *fused)
 
 
 def _scored(one: VideoScores, name: str, protocol: Protocol) -> np.ndarray:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.indicators.registry import by_name, networks
 from evaluation.measures import metrics
 from evaluation.measures.results import apply
 from evaluation.protocols.base import Protocol
+from evaluation.record.run import Run
+from evaluation.record.scores import RunScores
+from evaluation.record.stretches import spread
 from evaluation.report.page import Chart, rounded
-from evaluation.report.pictures import spread
 from evaluation.report.words import same, scale_name
-from evaluation.scoring.run import Run
-from evaluation.scoring.scores import RunScores
 
 
 def roc_charts(scores: RunScores, run: Run, content: dict[str, Any]) -> list[Chart]:
@@ -41,7 +42,7 @@ def roc_charts(scores: RunScores, run: Run, content: dict[str, Any]) -> list[Cha
 def training_charts(run: Run) -> list[Chart]:
     """Return the loss over steps of each network, from its metrics.jsonl."""
     charts = []
-    for name in run.networks:
+    for name in networks(run):
         lines = read_lines(run.folder / name / "metrics.jsonl")
         traces = []
         for key, label in (("loss", "training"), ("holdout_loss", "held-out normal videos")):
@@ -54,7 +55,7 @@ def training_charts(run: Run) -> list[Chart]:
                     | ({"mode": "lines+markers"} if key != "loss" else {})
                 )
         if traces:
-            heading = {"spatial": "A^s", "temporal": "A^t", "discriminator": "D"}[name]
+            heading = by_name(name).SYMBOL
             charts.append(
                 Chart(f"Training of {heading}", "Loss by step.", traces, "step", "loss", log=True)
             )

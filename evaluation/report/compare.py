@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 
 from evaluation.measures import metrics
+from evaluation.measures.auc_table import weighed
 from evaluation.measures.results import Scored, apply
+from evaluation.measures.threshold import intervals
 from evaluation.protocols.base import Protocol
+from evaluation.record.run import Run, read_metrics
+from evaluation.record.scores import open_scores
+from evaluation.record.stretches import spread
 from evaluation.report import figures
 from evaluation.report import words as facts
-from evaluation.report.page import Chart, Page, Timeline, intervals, render, rounded
-from evaluation.report.pictures import spread
+from evaluation.report.page import Chart, Page, Timeline, render, rounded
 from evaluation.report.report import thumbnails
 from evaluation.report.sheets import PSEUDO
 from evaluation.report.side_by_side import (
@@ -28,8 +32,6 @@ from evaluation.report.side_by_side import (
     pseudo_rows,
     sheet,
 )
-from evaluation.scoring.run import Run, read_metrics
-from evaluation.scoring.scores import open_scores
 from pipeline.base.errors import ConfigurationError
 from pipeline.base.files import write_text
 
@@ -129,7 +131,11 @@ def rows(contents: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
             same = [e for e in content["results"] if facts.same(e, protocol)]
             entry = entry_of(content["method"], same)
             result.append(
-                {"run": run, "protocol": str(protocol), **facts.table_row(entry)}
+                {
+                    "run": run,
+                    "protocol": str(protocol),
+                    **facts.table_row(entry, weighed(content, name)),
+                }
                 | {"headline": same[0] is content["results"][0]}
             )
     return result

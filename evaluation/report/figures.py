@@ -10,12 +10,12 @@ import numpy as np
 
 from evaluation.measures import metrics
 from evaluation.measures.results import Scored, apply
+from evaluation.measures.threshold import intervals
 from evaluation.protocols.base import Protocol
+from evaluation.record.run import Run, read_metrics
+from evaluation.record.scores import RunScores, open_scores
 from evaluation.report.heatmaps import Heat
-from evaluation.report.page import intervals
 from evaluation.report.words import same
-from evaluation.scoring.run import Run, read_metrics
-from evaluation.scoring.scores import RunScores, open_scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

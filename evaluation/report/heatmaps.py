@@ -1,4 +1,4 @@
-"""One heat map a frame from the error maps of A^s and A^t, on the scale of normal frames."""
+"""One heat map a frame from all error maps, on the scale of normal frames."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evaluation.report.pictures import combined, heat, map_limits
-from evaluation.scoring.run import Run
-from evaluation.scoring.scores import RunScores
-
-MAPS = ("spatial", "temporal")
+from evaluation.indicators.registry import with_error_map
+from evaluation.measures.heat import combined, map_limits
+from evaluation.record.run import Run
+from evaluation.record.scores import RunScores
+from evaluation.report.pictures import heat
 
 
 class Heat:
@@ -26,7 +26,7 @@ class Heat:
 
     def __init__(self, run: Run, scores: RunScores, eta: Mapping[str, float]) -> None:
         self._scores = scores
-        weighted = [name for name in MAPS if eta.get(name)] or list(MAPS)
+        weighted = [name for name in with_error_map() if eta.get(name)] or [*with_error_map()]
         calibration = run.heldout_videos or run.test_videos
         pooled: dict[str, list[np.ndarray]] = {}
         for video in calibration:

@@ -175,19 +175,6 @@ def rounded(values: np.ndarray) -> list[float]:
     return [float(f"{value:.5g}") for value in values]
 
 
-def intervals(flags: np.ndarray, first: int = 0) -> list[tuple[int, int]]:
-    """Return the runs of true values as [first, last] frames.
-
-    >>> intervals(np.array([0, 1, 1, 0, 1]), first=10)
-    [(11, 12), (14, 14)]
-    """
-    edges = np.flatnonzero(np.diff(np.r_[0, np.asarray(flags, bool).astype(np.int8), 0]))
-    return [
-        (int(start) + first, int(stop) - 1 + first)
-        for start, stop in zip(edges[::2], edges[1::2], strict=True)
-    ]
-
-
 def render(template: str, **content: Any) -> str:
     """Fill in a template of ``evaluation/report/templates``; everything is escaped."""
     import jinja2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -72,35 +71,6 @@ def heat(image: np.ndarray, cells: np.ndarray, strength: float = 0.65) -> np.nda
     return (gray * (1 - alpha) + colors * alpha).astype(np.uint8)
 
 
-def map_limits(maps: Mapping[str, np.ndarray], quantile: float = 0.999) -> dict[str, float]:
-    """Return for each indicator the error that normal cells hardly ever pass.
-
-    Parameters
-    ----------
-    maps
-        Indicator to error maps (N, h, w) of held-out normal frames; without those, of the
-        test itself.
-    """
-    return {
-        name: max(float(np.quantile(np.asarray(part, np.float32), quantile)), 1e-12)
-        for name, part in maps.items()
-    }
-
-
-def combined(maps: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> np.ndarray:
-    """Return one heat map (h, w) of a frame: at each cell the largest error, 0.5 at its limit.
-
-    Parameters
-    ----------
-    maps
-        Indicator to error map (h, w) of the frame.
-    limits
-        As :func:`map_limits` gives.
-    """
-    parts = [np.asarray(part, np.float32) / (2 * limits[name]) for name, part in maps.items()]
-    return np.max(parts, axis=0)
-
-
 def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return a frame with a mask's outline drawn in red, (H, W, 3) uint8 RGB."""
     import cv2
@@ -109,16 +79,3 @@ def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         np.ascontiguousarray(mask, np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
     return cv2.drawContours(np.ascontiguousarray(image).copy(), contours, -1, (255, 40, 40), 1)
-
-
-def spread(length: int, count: int) -> np.ndarray:
-    """Return at most ``count`` frames, evenly spread over a video of ``length`` frames.
-
-    >>> spread(100, 4).tolist()
-    [0, 33, 66, 99]
-    >>> spread(3, 10).tolist()
-    [0, 1, 2]
-    """
-    if count >= length:
-        return np.arange(length)
-    return np.unique(np.linspace(0, length - 1, max(count, 1)).round().astype(int))

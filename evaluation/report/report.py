@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.indicators.registry import by_name
 from evaluation.measures import metrics
 from evaluation.measures.metrics import UndefinedMeasure
 from evaluation.measures.results import Scored, apply
+from evaluation.measures.threshold import intervals
 from evaluation.protocols.base import Protocol
+from evaluation.record.run import Run, read_metrics
+from evaluation.record.scores import RunScores, open_scores
+from evaluation.record.stretches import spread
 from evaluation.report import charts, sheets
 from evaluation.report import words as facts
 from evaluation.report.heatmaps import Heat
-from evaluation.report.page import Page, Sheet, Thumbnail, Timeline, intervals, render
-from evaluation.report.pictures import jpeg, spread
-from evaluation.scoring.run import Run, read_metrics
-from evaluation.scoring.scores import RunScores, open_scores
+from evaluation.report.page import Page, Sheet, Thumbnail, Timeline, render
+from evaluation.report.pictures import jpeg
 from pipeline.base.files import write_text
 
 
@@ -97,7 +100,7 @@ def timelines(
     fused = scored.fused(eta)
     for number, video in enumerate(scored.videos):
         frames = scored.protocol.scored(video.frames)
-        series = {facts.OMEGA[n]: scored.omegas[number][n] for n in scored.indicators}
+        series = {by_name(n).label: scored.omegas[number][n] for n in scored.indicators}
         if len(series) > 1:
             series["ω_agg"] = fused[number]
         labels = scored.labels[number]

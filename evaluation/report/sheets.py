@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from evaluation.measures.results import Scored
+from evaluation.record.run import Run
+from evaluation.record.scores import RunScores
+from evaluation.record.stretches import spread
 from evaluation.report.heatmaps import Heat
 from evaluation.report.page import Page, Picture, Sheet
-from evaluation.report.pictures import jpeg, outlined, spread
-from evaluation.scoring.run import Run
-from evaluation.scoring.scores import RunScores
+from evaluation.report.pictures import jpeg, outlined
 from pipeline.base.errors import ConfigurationError
 
 APART = 25

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.indicators.registry import by_name, with_error_map
+from evaluation.measures.methods import METHODS
 from evaluation.measures.results import Scored
-from evaluation.report.heatmaps import MAPS, Heat
-from evaluation.report.page import Page, Picture, Sheet, intervals
-from evaluation.report.pictures import jpeg, outlined, spread
+from evaluation.measures.threshold import intervals
+from evaluation.record.run import Run
+from evaluation.record.scores import open_scores
+from evaluation.record.stretches import spread
+from evaluation.report.heatmaps import Heat
+from evaluation.report.page import Page, Picture, Sheet
+from evaluation.report.pictures import jpeg, outlined
 from evaluation.report.sheets import Row, pseudo_anomaly_rows
-from evaluation.scoring.run import Run
-from evaluation.scoring.scores import open_scores
-from evaluation.tables.tables import METHODS
 from pipeline.base.errors import ConfigurationError
-
-NETWORK = {"spatial": "A^s", "temporal": "A^t"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ def heat_rows(
     runs
         By name, as the captions' order is.
     methods
-        Name to method; maps of A^t are shown of the paper's own method alone, the peers
+        Name to method; all maps are shown of the paper's own method alone, the peers
         have none.
     places
         (video, frame).
@@ -124,10 +125,12 @@ def heat_rows(
     heats: list[tuple[str, Heat]] = []
     for name, run in runs.items():
         label = label_of(methods[name])
-        for network in MAPS if methods[name] == "unified" else MAPS[:1]:
+        for network in with_error_map() if methods[name] == "unified" else with_error_map()[:1]:
             heat = Heat(run, open_scores(run.out / "scores"), {network: 1.0})
             if heat.limits:
-                caption = f"{label}, {NETWORK[network]}" if methods[name] == "unified" else label
+                caption = (
+                    f"{label}, {by_name(network).SYMBOL}" if methods[name] == "unified" else label
+                )
                 heats.append((caption, heat))
     first = next(iter(runs.values()))
     rows = []

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from evaluation.indicators.base import Indicator
+from evaluation.indicators.registry import by_name
+from evaluation.measures.auc_table import weighed
 from evaluation.protocols.base import Protocol
-from evaluation.scoring.run import Run
-from evaluation.scoring.scores import INDICATORS, LOCAL
-
-OMEGA = {
-    "flow": "flow",
-    "spatial": "ω1 (A^s)",
-    "temporal": "ω2 (A^t)",
-    "discriminator": "ω3 (D)",
-}
+from evaluation.record.run import Run
 
 
 def same(entry: dict[str, Any], protocol: Protocol) -> bool:
@@ -82,7 +78,7 @@ def groups(
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in content["results"]:
         groups.setdefault((entry["protocol"], entry["normalise"]), []).append(
-            table_row(entry) | {"headline": entry is first}
+            table_row(entry, weighed(content, entry["protocol"])) | {"headline": entry is first}
         )
     result = []
     for (name, normalise), rows in groups.items():
@@ -92,16 +88,15 @@ def groups(
     return result
 
 
-def table_row(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry of metrics.json as the texts of a table's row."""
+def table_row(entry: dict[str, Any], shown: Sequence[Indicator]) -> dict[str, Any]:
+    """Return an entry of metrics.json as the texts of a row, weights of some indicators."""
     tuned, interval = entry.get("tuned_on_test"), entry.get("micro_auc_interval")
 
     def percent(name: str) -> str:
         return "-" if entry.get(name) is None else f"{100 * entry[name]:.2f}"
 
     def weights(eta: dict[str, float]) -> str:
-        names = LOCAL if entry["protocol"] == "local" else INDICATORS
-        return " / ".join(f"{eta.get(name, 0):.2f}" for name in names)
+        return " / ".join(f"{eta.get(one.NAME, 0):.2f}" for one in shown)
 
     return {
         "row": entry["row"],
@@ -121,10 +116,10 @@ def table_row(entry: dict[str, Any]) -> dict[str, Any]:
 def region_lines(content: dict[str, Any]) -> list[str]:
     """Return RBDC and TBDC of each indicator in words."""
     return [
-        f"{OMEGA[name]}: {found['undefined']}"
+        f"{by_name(name).label}: {found['undefined']}"
         if "undefined" in found
-        else f"{OMEGA[name]}: RBDC {100 * found['rbdc']:.2f} %, TBDC {100 * found['tbdc']:.2f} % "
-        f"({found['regions']} regions, {found['tracks']} tracks)"
+        else f"{by_name(name).label}: RBDC {100 * found['rbdc']:.2f} %, TBDC "
+        f"{100 * found['tbdc']:.2f} % ({found['regions']} regions, {found['tracks']} tracks)"
         for name, found in content["regions"].items()
     ]
 

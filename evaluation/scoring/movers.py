@@ -19,13 +19,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.protocols.local.local import CELLS, cells
 from pipeline.base.errors import DataError
 from pipeline.shards.reader import Dataset, VideoInfo
 from pipeline.stages.live import Live
 
 SEGMENT = 40
 """Frames for which one object travels; then comes another."""
+
+CHUNK = 64
+"""Frames whose features are computed at once."""
 
 SMALLEST, LARGEST = 0.0005, 0.1
 """Size of an object, as a share of the frame."""
@@ -80,9 +82,18 @@ class Movers:
         self._video, self._live = video, live
         self._speed = self._fastest()
         self._movers: dict[int, Mover] = {}
-        self._cells: dict[int, np.ndarray] = {}
 
-    def frames(self, start: int, stop: int) -> np.ndarray:
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return self._video.frames
+
+    def read(self, stage: str, start: int, stop: int) -> np.ndarray:
+        """Return frames, flow or features, as :class:`evaluation.record.material.Material` says."""
+        read = {"frames": self.images, "flow": self.flow, "features": self.features}
+        return read[stage](start, stop)
+
+    def images(self, start: int, stop: int) -> np.ndarray:
         """Return frames (n, S, S, 3) uint8."""
         images = self._images[start:stop]
         return np.stack(
@@ -96,23 +107,16 @@ class Movers:
         """Return the flow of each frame, the last repeated: (n, S, S, 2) float32."""
         last = self._video.frames
         first = min(start, last - 2)  # of the last frame alone, the flow is the one before it
-        flow = self._live.flow(self.frames(first, min(stop + 1, last))).astype(np.float32)
+        flow = self._live.flow(self.images(first, min(stop + 1, last))).astype(np.float32)
         flow = np.concatenate([flow, flow[-1:]]) if stop == last else flow
-        flow = flow[start - first :]
-        self._cells.update(enumerate(cells(flow, CELLS), start))
-        return flow
-
-    def velocity(self) -> np.ndarray:
-        """Return the flow of the whole video in cells a frame: (N, 64, 64, 2) float32."""
-        for t in range(0, self._video.frames, SEGMENT):
-            block = range(t, min(t + SEGMENT, self._video.frames))
-            if not all(one in self._cells for one in block):
-                self.flow(block.start, block.stop)
-        return np.stack([self._cells[t] for t in range(self._video.frames)])
+        return flow[start - first :]
 
     def features(self, start: int, stop: int) -> np.ndarray:
         """Return the feature vector of each frame: (n, D) float32."""
-        return self._live.features(self.frames(start, stop))
+        parts = [range(t, min(t + CHUNK, stop)) for t in range(start, stop, CHUNK)]
+        return np.concatenate(
+            [self._live.features(self.images(part.start, part.stop)) for part in parts]
+        )
 
     def _fastest(self) -> float:
         """Speed of the fastest of what moves in the video, at least 1 px a frame."""

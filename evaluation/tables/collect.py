@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.scoring.run import read_metrics
+from evaluation.record.run import read_metrics
 from pipeline.base.errors import ConfigurationError
 
 PATTERNS = ("*/*/*/{}", "*/*/*/transfer/*/{}")

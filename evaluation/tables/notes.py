@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from evaluation.indicators.registry import INDICATORS
 from evaluation.tables.collect import Entry
 
 SHOWN = ("size", "stride", "batch", "epochs", "max_clips", "learning_rate")
 """Settings of a training that decide how far it goes."""
 
-NETWORKS = {"spatial": "A^s", "temporal": "A^t"}
-
 
 def notes(entries: Sequence[Entry]) -> list[str]:
     """Return the preset, the settings of training and scoring, and the keys of the shards."""
     found = [f"Preset {', '.join(sorted({entry.preset for entry in entries}))}."]
-    for name, label in NETWORKS.items():
+    for name, label in ((one.NAME, one.SYMBOL) for one in INDICATORS if one.NETWORK and one.MAP):
         trained = [e.content["networks"][name] for e in entries if name in e.content["networks"]]
         texts = {
             ", ".join(f"{key} {one['settings'][key]}" for key in SHOWN if key in one["settings"])

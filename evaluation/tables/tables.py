@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from evaluation.measures.results import LOCAL_ROWS, ROWS
-from evaluation.scoring.scores import INDICATORS
+from evaluation.indicators.registry import INDICATORS
+from evaluation.measures.methods import FLOW, METHODS, SPATIAL
+from evaluation.protocols.base import Protocol, rows
 from evaluation.tables.collect import Collected, Entry, collect
 from evaluation.tables.notes import notes
 from evaluation.tables.published import MASKS, PEERS, PUBLISHED, TRANSFER
@@ -21,20 +22,6 @@ from evaluation.tables.table_cells import Cell, Table, cell, protocol_of
 from pipeline.base.errors import ConfigurationError
 
 Which = Literal["table1", "table3", "table4", "ablation"]
-
-FLOW = "flow alone"
-SPATIAL, WITHOUT, WITH = "A^s alone", "w/o D", "w/ D (ours)"
-
-METHODS: tuple[tuple[str, str, str], ...] = (
-    ("Baseline", "baseline", SPATIAL),
-    ("Patch", "patch", SPATIAL),
-    ("Skip-frame", "skip-frame", SPATIAL),
-    ("STEAL", "steal", SPATIAL),
-    ("MemAE", "memae", SPATIAL),
-    ("the paper w/o D", "unified", WITHOUT),
-    ("the paper w/ D", "unified", WITH),
-)
-"""Label, method, and the row of its run's table."""
 
 
 def make_tables(
@@ -232,8 +219,9 @@ def variants(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
 
 def _unchanged(entry: Entry, base: Sequence[Entry], row: str) -> bool:
     """Whether a row's networks are those of the preset's run of the same data set and seed."""
-    used = dict((*ROWS, *LOCAL_ROWS)).get(row, INDICATORS)
-    names = [name for name in used if name in INDICATORS]  # flow has no network
+    saved = [one.NAME for one in INDICATORS if one.SAVED]  # others depend on the shards alone
+    used = dict(rows(Protocol(name="local", normalise="heldout"))).get(row, saved)
+    names = [name for name in used if name in saved]
     ours = [entry.content["fingerprints"].get(name) for name in names]
     return any(
         ours == [other.content["fingerprints"].get(name) for name in names]

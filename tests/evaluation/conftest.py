@@ -135,10 +135,11 @@ def make_run(folder, kinds=("spatial", "temporal", "discriminator"), **options):
 @pytest.fixture(scope="session")
 def scored_run(tmp_path_factory):
     """A run that was scored and fused; tests must not change it."""
+    from evaluation.indicators.settings import Scoring
+    from evaluation.measures.auc_table import evaluate
     from evaluation.measures.results import Fusing
-    from evaluation.scoring.networks import Scoring, score_run
-    from evaluation.scoring.run import open_run
-    from evaluation.tables.auc_table import evaluate
+    from evaluation.record.run import open_run
+    from evaluation.scoring.score import score_run
 
     folder = make_run(tmp_path_factory.mktemp("runs"))
     run = open_run(folder)
@@ -150,10 +151,11 @@ def scored_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """A run whose flow and features are those that the stages compute; it can detect."""
+    from evaluation.indicators.settings import Scoring
+    from evaluation.measures.auc_table import evaluate
     from evaluation.measures.results import Fusing
-    from evaluation.scoring.networks import Scoring, score_run
-    from evaluation.scoring.run import open_run
-    from evaluation.tables.auc_table import evaluate
+    from evaluation.record.run import open_run
+    from evaluation.scoring.score import score_run
     from pipeline.shards.reader import open_dataset
     from pipeline.shards.shard import write_shard
     from pipeline.stages.live import Live

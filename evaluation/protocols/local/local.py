@@ -25,12 +25,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.indicators.window import POSITION
 from pipeline.base.errors import DataError
 
-CELLS = 64
-"""Cells of a frame's side."""
-
-REACH = 8
+REACH = POSITION
 """Frames that a point is followed, back and ahead: with its own the networks' window."""
 
 WINDOWS = (3 / 64, 5 / 64, 7 / 64)
@@ -47,24 +45,6 @@ FLOOR = 0.25
 
 TAIL = 0.9
 """Quantile of the held-out normal frames beyond which their tail is taken as exponential."""
-
-
-def cells(flow: np.ndarray, side: int) -> np.ndarray:
-    """Return flow (N, S, S, 2) in px a frame as means of side x side cells, in cells a frame.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N, side, side, 2) float32.
-    """
-    import cv2
-
-    share = side / flow.shape[1]
-    small = [
-        cv2.resize(one.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-        for one in flow
-    ]
-    return np.stack(small) * np.float32(share)
 
 
 def window(share: float, side: int) -> int:

@@ -3,11 +3,11 @@
 ::
 
     scores/local/test/01.npz    a video's values, made again when its scores are
-    scores/local/normal/...     the same of clips of normal training videos
+    scores/local/normal/...     the same of stretches of normal training videos
     scores/local/levels/...     what normal frames reach at each place, for streams
 
-What is normal at a place, scene by scene, is taken from clips of the normal training videos
-(:mod:`evaluation.scoring.normal_clips`), the scale of false alarms from those and the held-out
+What is normal at a place, scene by scene, is taken from stretches of the normal training videos
+(:mod:`evaluation.record.stretches`), the scale of false alarms from those and the held-out
 videos. Training videos count although A^s and A^t were trained on them: videos differ more from
 one another than errors on trained ones from errors on others, and a few held-out videos do not
 show how much.
@@ -21,10 +21,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from evaluation.indicators.base import run_through
+from evaluation.indicators.flow import GRID
+from evaluation.indicators.registry import INDICATORS
+from evaluation.indicators.settings import Scoring
 from evaluation.protocols.local import local
-from evaluation.scoring.normal_clips import CLIP, NORMAL_FRAMES, Clip, normal_clips, whole
-from evaluation.scoring.run import Run
-from evaluation.scoring.scores import (
+from evaluation.record.material import Stored
+from evaluation.record.run import Run
+from evaluation.record.scores import (
     RunScores,
     file_name,
     is_saved,
@@ -32,10 +36,14 @@ from evaluation.scoring.scores import (
     open_scores,
     save_video,
 )
-from pipeline.base.errors import ConfigurationError, DataError
-from pipeline.shards.reader import Dataset
-
-ERRORS = ("spatial", "temporal")
+from evaluation.record.stretches import (
+    LONGEST,
+    NORMAL_FRAMES,
+    Stretch,
+    normal_stretches,
+    whole,
+)
+from pipeline.base.errors import ConfigurationError
 
 LEVELS = "levels/normal"
 """Where the levels of a run are saved, as if they were a video's scores."""
@@ -115,34 +123,34 @@ def add_local(run: Run, progress: Callable[[str], object] = print) -> None:
         progress("local: there are no shards of flow, so the protocol local is not available")
         return
     folder, mark = scores.local, scores.local_mark
-    normal = normal_clips(run.dataset)
+    normal = normal_stretches(run.dataset)
     if not normal:
         progress("local: there are no normal training videos, so it is not available")
         return
     wanted = [*normal, *map(whole, scores.videos.values())]
-    missing = [clip for clip in wanted if not is_saved(folder, clip.name, mark)]
+    missing = [stretch for stretch in wanted if not is_saved(folder, stretch.name, mark)]
     if not missing and is_saved(folder, LEVELS, mark):
         return
-    progress(f"local: the level of normal frames, then {len(missing)} videos and clips")
+    progress(f"local: the level of normal frames, then {len(missing)} videos and stretches")
     form = Form()
     levels = normal_levels(run, scores, form)
     save_video(folder, LEVELS, levels.arrays(), mark)
-    for clip in missing:
-        save_video(folder, clip.name, clip_values(run, scores, clip, levels, form), mark)
+    for stretch in missing:
+        save_video(folder, stretch.name, stretch_values(run, scores, stretch, levels, form), mark)
 
 
 def normal_levels(
-    run: Run, scores: RunScores, form: Form, clips: Sequence[Clip] | None = None
+    run: Run, scores: RunScores, form: Form, stretches: Sequence[Stretch] | None = None
 ) -> Levels:
     """Return the level of each indicator at each place on normal training frames, or others."""
     parts: dict[tuple[str, int, str], list[np.ndarray]] = {}
-    clips = normal_clips(run.dataset) if clips is None else clips
+    stretches = normal_stretches(run.dataset) if stretches is None else stretches
     # What lasts changes slowly, so of many frames some are enough, and memory is bounded.
-    step = max(1, sum(clip.stop - clip.start for clip in clips) // NORMAL_FRAMES)
-    for clip in clips:
-        for found in lasting_maps(clip_maps(run, scores, clip), form):
+    step = max(1, sum(stretch.stop - stretch.start for stretch in stretches) // NORMAL_FRAMES)
+    for stretch in stretches:
+        for found in lasting_maps(stretch_maps(run, scores, stretch), form):
             for (name, size), values in found.items():
-                for scene in {clip.video.scene, ""}:
+                for scene in {stretch.video.scene, ""}:
                     parts.setdefault((name, size, scene), []).append(values[::step])
     levels = Levels()
     for key in sorted(parts, key=lambda key: key[2]):  # all scenes first: their floor counts
@@ -156,55 +164,42 @@ def normal_levels(
     return levels
 
 
-def read_velocity(dataset: Dataset, clip: Clip) -> np.ndarray:
-    """Return the flow (n, 64, 64, 2) of frames in cells a frame; a video's last is repeated."""
-    array = dataset.arrays("flow", clip.video.name)["flow"]
-    if not len(array):
-        raise DataError(
-            f"{clip.video.name}: has one frame, so no flow; leave the video out of the manifest"
-        )
-    parts = [
-        local.cells(array[start : min(start + CLIP, clip.stop, len(array))], local.CELLS)
-        for start in range(clip.start, min(clip.stop, len(array)), CLIP)
-    ]
-    if clip.stop > len(array):
-        parts.append(parts[-1][-1:])
-    return np.concatenate(parts)
-
-
-def clip_maps(run: Run, scores: RunScores, clip: Clip, suffix: str = "") -> dict[str, np.ndarray]:
-    """Return the maps of a scored clip: flow (N, 64, 64, 2), errors (N, 64, 64, 1)."""
-    values = scores.load(clip.name, maps=True).values
-    found = {
-        "flow": values[f"flow{suffix}_map"].astype(np.float32)
-        if suffix
-        else read_velocity(run.dataset, clip)
-    }
-    for name in ERRORS:
-        if f"{name}{suffix}_map" in values:
-            found[name] = on_grid(values[f"{name}{suffix}_map"])[..., None]
+def stretch_maps(
+    run: Run, scores: RunScores, stretch: Stretch, suffix: str = ""
+) -> dict[str, np.ndarray]:
+    """Return the maps of a scored stretch on the grid: indicator to (N, 64, 64, C) float32."""
+    values = scores.load(stretch.name, maps=True).values
+    found = {}
+    for indicator in (one for one in INDICATORS if one.MAP):
+        maps = values.get(f"{indicator.NAME}{suffix}_map")
+        if maps is None and not indicator.SAVED and not suffix:
+            begin = indicator.load(run, Scoring())
+            (part,) = run_through([begin()], Stored(run.dataset, stretch), indicator.READS)
+            maps = part.maps
+        if maps is not None:
+            found[indicator.NAME] = on_grid(maps)
     return found
 
 
 def on_grid(maps: np.ndarray) -> np.ndarray:
-    """Return maps (N, h, w) on the grid, (N, 64, 64) float32."""
+    """Return maps (N, h, w) or (N, h, w, C) on the grid, (N, 64, 64, C) float32."""
     import cv2
 
-    grid = (local.CELLS, local.CELLS)
-    if maps.shape[1:] == grid:
-        return maps.astype(np.float32)
-    how = cv2.INTER_AREA if maps.shape[1] > local.CELLS else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(m.astype(np.float32), grid, interpolation=how) for m in maps])
+    if maps.shape[1:3] == (GRID, GRID):
+        return maps.reshape(*maps.shape[:3], -1).astype(np.float32)
+    how = cv2.INTER_AREA if maps.shape[1] > GRID else cv2.INTER_LINEAR
+    small = [cv2.resize(m.astype(np.float32), (GRID, GRID), interpolation=how) for m in maps]
+    return np.stack(small).reshape(len(maps), GRID, GRID, -1)
 
 
 def lasting_maps(
     maps: Mapping[str, np.ndarray], form: Form
 ) -> Iterator[dict[tuple[str, int], np.ndarray]]:
-    """Yield, clip by clip, what lasts: (indicator, window in cells) to (n, 64, 64) float32."""
+    """Yield, part by part, what lasts: (indicator, window in cells) to (n, 64, 64) float32."""
     stack = stacked(maps if form.along else {"flow": np.zeros_like(maps["flow"])}, maps)
-    for start in range(0, len(stack), CLIP):
-        first, last = max(start - form.reach, 0), start + CLIP + form.reach
-        kept = slice(start - first, start - first + CLIP)
+    for start in range(0, len(stack), LONGEST):
+        first, last = max(start - form.reach, 0), start + LONGEST + form.reach
+        kept = slice(start - first, start - first + LONGEST)
         ways = local.follow(stack[first:last], form.reach)
         before, after = (part[kept, ..., 2:] for part in ways)
         yield lasting_parts(maps, before, after, form)
@@ -239,7 +234,7 @@ def lasting_parts(
     found: dict[tuple[str, int], np.ndarray] = {}
     for name, channels in _channels(maps):
         for share in form.windows:
-            size = local.window(share, local.CELLS)
+            size = local.window(share, GRID)
             found[name, size] = local.lasting(
                 np.ascontiguousarray(before[..., channels]),
                 np.ascontiguousarray(after[..., channels]),
@@ -258,18 +253,18 @@ def beyond(
     return {name: np.stack(each) for name, each in parts.items()}
 
 
-def clip_values(
-    run: Run, scores: RunScores, clip: Clip, levels: Levels, form: Form
+def stretch_values(
+    run: Run, scores: RunScores, stretch: Stretch, levels: Levels, form: Form
 ) -> dict[str, np.ndarray]:
-    """Return a clip's values: ``flow_local`` and so on, (N, windows) float64."""
-    saved = scores.load(clip.name, maps=True).values
+    """Return a stretch's values: ``flow_local`` and so on, (N, windows) float64."""
+    saved = scores.load(stretch.name, maps=True).values
     result = {}
     for suffix in ("", "_mover"):
         if suffix and f"flow{suffix}_map" not in saved:
             continue
         parts: dict[str, list[np.ndarray]] = {}
-        for found in lasting_maps(clip_maps(run, scores, clip, suffix), form):
-            for indicator, ratios in beyond(found, levels, clip.video.scene).items():
+        for found in lasting_maps(stretch_maps(run, scores, stretch, suffix), form):
+            for indicator, ratios in beyond(found, levels, stretch.video.scene).items():
                 parts.setdefault(indicator, []).append(ratios.max((2, 3)).T)
         for indicator, pieces in parts.items():
             result[f"{indicator}{suffix}_local"] = np.concatenate(pieces).astype(np.float64)

@@ -1,6 +1,7 @@
 """The protocol ``local`` on frames that come one after the other.
 
-The numbers are those of :func:`evaluation.protocols.local.scores.clip_values` over the whole video.
+The numbers are those of :func:`evaluation.protocols.local.scores.stretch_values` over the whole
+video.
 """
 
 from __future__ import annotations
@@ -54,13 +55,10 @@ class LocalStream:
         Parameters
         ----------
         maps
-            ``flow`` (64, 64, 2) float32 in cells a frame, ``spatial`` and ``temporal`` error
-            maps (h, w); ``flow`` must be there, and each time the same.
+            Indicator to map, (h, w) or (h, w, C); ``flow`` (64, 64, 2) float32 in cells a frame
+            must be there, and each time the same ones.
         """
-        whole = {
-            name: one if name == "flow" else on_grid(one[None])[0][..., None]
-            for name, one in maps.items()
-        }
+        whole = {name: on_grid(one[None])[0] for name, one in maps.items()}
         self._maps.append(whole)
         self._joined.append(stacked(whole, whole))
         if len(self._joined) - self._next <= self._form.reach:

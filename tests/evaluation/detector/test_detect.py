@@ -12,9 +12,9 @@ from evaluation import Detector, commands
 from evaluation.detector.detect import Seen, detect_video, scored
 from evaluation.detector.detector import FrameScore
 from evaluation.detector.overlay import available, open_video
+from evaluation.detector.page import write_detection_report
 from evaluation.detector.sources import Arrival, Camera, Recording, open_source
 from evaluation.measures.threshold import Alarm
-from evaluation.report.detection import write_detection_report
 from pipeline.base.errors import ConfigurationError, DataError
 from tests.evaluation import browser
 from tests.evaluation.detector.test_sources import FakeCapture

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from evaluation import Detector
+from evaluation.indicators.settings import Scoring
+from evaluation.measures.auc_table import evaluate
 from evaluation.measures.results import Fusing, apply
 from evaluation.measures.threshold import Alarm
 from evaluation.protocols.base import Protocol
-from evaluation.scoring.networks import Scoring, score_run
-from evaluation.scoring.run import open_run
-from evaluation.scoring.scores import open_scores
-from evaluation.tables.auc_table import evaluate
+from evaluation.record.run import open_run
+from evaluation.record.scores import open_scores
+from evaluation.scoring.score import score_run
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.models.flow.tvl1 import compute_flow
 

@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 from evaluation.diagnoses.by_video import MOVING, by_video, table
 from evaluation.measures.results import apply, read_labels
 from evaluation.protocols.base import Protocol
-from evaluation.scoring.scores import open_scores
+from evaluation.record.scores import open_scores
 from pipeline.base.errors import ConfigurationError
 
 LNTRA = Protocol()

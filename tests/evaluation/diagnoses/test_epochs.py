@@ -6,8 +6,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from evaluation.diagnoses.epochs import epoch_curve
-from evaluation.scoring.networks import Scoring
-from evaluation.scoring.run import open_run
+from evaluation.indicators.base import run_through
+from evaluation.indicators.registry import by_name
+from evaluation.indicators.settings import Scoring
+from evaluation.record.material import Stored
+from evaluation.record.run import open_run
+from evaluation.record.stretches import whole
 from pipeline.base.errors import ConfigurationError
 from tests.evaluation.conftest import make_network, make_run
 from training.record.folder import save_weights
@@ -26,18 +30,17 @@ def run(tmp_path):
 
 def test_each_epoch_is_scored_as_the_finished_network_is(run):
     from evaluation.measures.results import read_labels
-    from evaluation.scoring.networks import load_networks, reader, reconstruction_errors
 
     said = []
     first, last = epoch_curve(run, "spatial", FAST, said.append)
     assert (first["epoch"], last["epoch"]) == (1, 2)
     assert first["weights"] != last["weights"]
     # The last snapshot is the finished network: by hand, per video from 0 to 1, frames 8 to -8.
-    trained = load_networks(run, FAST)["spatial"]
+    begin = by_name("spatial").load(run, FAST)
     values, labels = [], []
     for video in run.test_videos:
-        read = reader(run.dataset, video, "frames", trained)
-        error = np.log(reconstruction_errors(read, 30, trained, FAST)[0][8:23])
+        (part,) = run_through([begin()], Stored(run.dataset, whole(video)), ("frames",))
+        error = np.log(part.values[8:23])
         values.append((error - error.min()) / (error.max() - error.min()))
         labels.append(read_labels(run.dataset, video)[8:23])
     wanted = roc_auc_score(np.concatenate(labels), np.concatenate(values))

@@ -2,11 +2,12 @@ import pytest
 
 from evaluation.diagnoses import ablation as local_ablation
 from evaluation.diagnoses.ablation import COLUMNS, FORMS, LOCAL, ablation, table
+from evaluation.indicators.settings import Scoring
+from evaluation.measures.auc_table import evaluate
 from evaluation.measures.results import Fusing
 from evaluation.protocols.local.scores import Form
-from evaluation.scoring.networks import Scoring, score_run
-from evaluation.scoring.run import open_run
-from evaluation.tables.auc_table import evaluate
+from evaluation.record.run import open_run
+from evaluation.scoring.score import score_run
 from pipeline.base.errors import ConfigurationError
 from tests.evaluation.conftest import make_run
 

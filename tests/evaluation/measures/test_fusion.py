@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from evaluation.indicators.spatial import psnr
 from evaluation.measures.fusion import best, equal, fuse, imagined, simplex
-from evaluation.protocols.base import Protocol, heldout_limits, psnr
-from evaluation.scoring.scores import VideoScores
+from evaluation.protocols.base import Protocol, heldout_limits
+from evaluation.record.scores import VideoScores
 from pipeline.base.errors import ConfigurationError
 from tests.evaluation.protocols.test_protocols import video
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from evaluation.measures.results import ROWS, Fusing, apply, read_labels
-from evaluation.protocols.base import Protocol
-from evaluation.scoring.networks import Scoring, score_run
-from evaluation.scoring.run import open_run, read_metrics
-from evaluation.scoring.scores import open_scores
-from evaluation.tables import auc_table
-from evaluation.tables.auc_table import evaluate, table
+from evaluation.indicators.settings import Scoring
+from evaluation.measures import auc_table
+from evaluation.measures.auc_table import evaluate, table
+from evaluation.measures.results import Fusing, apply, read_labels
+from evaluation.protocols.base import Protocol, rows
+from evaluation.record.run import open_run, read_metrics
+from evaluation.record.scores import open_scores
+from evaluation.scoring.score import score_run
 from pipeline.base.errors import ConfigurationError, DataError
 from tests.evaluation.conftest import make_network, make_run
 
@@ -29,7 +30,7 @@ def entry(content, row, protocol="lntra", normalise="video"):
 
 def test_every_row_under_every_protocol(scored_run):
     content = read_metrics(scored_run.out)
-    assert [e["row"] for e in content["results"]] == [label for label, _ in ROWS] * 3
+    assert [e["row"] for e in content["results"]] == [label for label, _ in rows(Protocol())] * 3
     assert content["scored_frames"] == {"lntra/video": 30, "dense/video": 60, "dense/heldout": 60}
     assert content["anomalous_frames"]["dense/video"] == 18
 
@@ -81,7 +82,7 @@ def test_every_result_carries_what_it_was_made_from(scored_run):
 
 def test_the_printed_table(scored_run):
     text = table(read_metrics(scored_run.out))
-    for label, _ in ROWS:
+    for label, _ in rows(Protocol()):
         assert text.count(label) == 3
     assert "tuned-on-test" in text
 

@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import uniform_filter, uniform_filter1d
 
-from evaluation.measures.results import LOCAL_ROWS, Fusing
-from evaluation.protocols.base import Protocol, heldout_limits, omegas
+from evaluation.indicators.flow import velocities
+from evaluation.indicators.settings import Scoring
+from evaluation.measures.results import Fusing
+from evaluation.protocols.base import Protocol, heldout_limits, omegas, rows
 from evaluation.protocols.local import local
 from evaluation.protocols.local.local import Calibration, Tail
-from evaluation.protocols.local.scores import Form, clip_maps, clip_values, normal_levels
-from evaluation.scoring.networks import Scoring, score_run
-from evaluation.scoring.normal_clips import normal_clips, whole
-from evaluation.scoring.run import open_run
-from evaluation.scoring.scores import open_scores
+from evaluation.protocols.local.scores import Form, normal_levels, stretch_maps, stretch_values
+from evaluation.record.run import open_run
+from evaluation.record.scores import open_scores
+from evaluation.record.stretches import normal_stretches, whole
+from evaluation.scoring.score import score_run
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.shards.reader import Dataset, VideoInfo
 from tests.evaluation.conftest import make_run
@@ -34,7 +36,7 @@ def blob(frames, side, speed, start=4, size=6):
 
 def test_cells_are_means_in_cells_a_frame():
     flow = np.random.default_rng(0).normal(size=(3, 32, 32, 2)).astype(np.float16)
-    found = local.cells(flow, 8)
+    found = velocities(flow, 8)
     means = flow.astype(np.float64).reshape(3, 8, 4, 8, 4, 2).mean((2, 4)) / 4
     np.testing.assert_allclose(found, means, atol=1e-4)
 
@@ -172,19 +174,19 @@ def test_several_windows_are_one_score_of_the_same_scale():
     assert (np.diff(single(values)) >= 0).all()
 
 
-def test_normal_clips_are_bounded_and_even():
+def test_normal_stretches_are_bounded_and_even():
     videos = tuple(
         VideoInfo(f"train/{n:02d}", "train", 300, "", False, n == 0, None) for n in range(40)
     )
     dataset = Dataset(None, "many", "test", {}, {}, videos, 512, {})
-    clips = normal_clips(dataset)
+    clips = normal_stretches(dataset)
     assert len(clips) == 32
     assert {clip.stop - clip.start for clip in clips} == {100}
     assert "train/00" not in {clip.video.name for clip in clips}
     assert len({clip.name for clip in clips}) == 32
     tests = tuple(VideoInfo(f"test/{n}", "test", 300, "", True, False, None) for n in range(20))
     more = dataclasses.replace(dataset, videos=(*videos, *tests))
-    assert len(normal_clips(more)) == 6000 // 128
+    assert len(normal_stretches(more)) == 6000 // 128
 
 
 @pytest.fixture(scope="module")
@@ -214,15 +216,15 @@ def test_the_fast_square_is_found_on_shards(run):
 
 
 def test_every_row_is_in_the_table_and_weights_are_equal(run):
-    from evaluation.tables.auc_table import evaluate, table
+    from evaluation.measures.auc_table import evaluate, table
 
     content = evaluate(run, Fusing(protocols=(LOCAL,), samples=0, pseudo="own"))
-    rows = {entry["row"]: entry for entry in content["results"]}
+    found = {entry["row"]: entry for entry in content["results"]}
     known = {"flow", "spatial", "discriminator"}
-    assert list(rows) == [label for label, names in LOCAL_ROWS if set(names) <= known]
-    assert rows["flow alone"]["micro_auc"] > 0.9
-    assert rows["flow + A^s"]["eta"] == {"flow": 0.5, "spatial": 0.5}
-    assert 0 <= rows["flow alone"]["smoothed_micro_auc"] <= 1
+    assert list(found) == [label for label, names in rows(LOCAL) if set(names) <= known]
+    assert found["flow alone"]["micro_auc"] > 0.9
+    assert found["flow + A^s"]["eta"] == {"flow": 0.5, "spatial": 0.5}
+    assert 0 <= found["flow alone"]["smoothed_micro_auc"] <= 1
     assert "flow + D" in table(content)
 
 
@@ -231,8 +233,8 @@ def test_the_parts_can_be_left_out(run):
     clip = whole(scores.videos["test/01"])
     form = Form(reach=0, both=False, place=False, windows=(3 / 64,))
     levels = normal_levels(run, scores, form)
-    values = clip_values(run, scores, clip, levels, form)["flow_local"][:, 0]
-    flow = clip_maps(run, scores, clip)["flow"]
+    values = stretch_values(run, scores, clip, levels, form)["flow_local"][:, 0]
+    flow = stretch_maps(run, scores, clip)["flow"]
     plain = np.linalg.norm(local.box(flow, 3), axis=-1).max((1, 2))
     np.testing.assert_allclose(values / values.max(), plain / plain.max(), rtol=1e-5)
 

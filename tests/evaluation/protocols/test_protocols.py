@@ -7,16 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.metrics import peak_signal_noise_ratio
 
+from evaluation.indicators.base import whole_omega
+from evaluation.indicators.registry import by_name
+from evaluation.indicators.spatial import psnr
 from evaluation.protocols.base import (
     Protocol,
     constant,
     heldout_limits,
     omegas,
-    psnr,
     raw_indicator,
-    window_means,
 )
-from evaluation.scoring.scores import VideoScores
+from evaluation.record.scores import VideoScores
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.shards.reader import VideoInfo
 
@@ -59,7 +60,7 @@ def test_window_means_by_brute_force(values):
         np.mean([values[min(max(t, 0), last)] for t in range(frame - 8, frame + 8)])
         for frame in range(len(values))
     ]
-    np.testing.assert_allclose(window_means(values), expected, atol=1e-12)
+    np.testing.assert_allclose(whole_omega(by_name("discriminator"), values), expected, atol=1e-12)
 
 
 def test_video_scale_inverts_psnr_and_spans_zero_to_one():
@@ -73,7 +74,8 @@ def test_video_scale_inverts_psnr_and_spans_zero_to_one():
         found["temporal"], (error - error.min()) / (error.max() - error.min())
     )
     np.testing.assert_allclose(
-        found["discriminator"], window_means(one.values["discriminator"])[8:-7]
+        found["discriminator"],
+        whole_omega(by_name("discriminator"), one.values["discriminator"])[8:-7],
     )
 
 

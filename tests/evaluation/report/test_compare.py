@@ -7,6 +7,8 @@ import pytest
 
 from evaluation.measures.results import apply
 from evaluation.protocols.base import Protocol
+from evaluation.record.run import open_run, read_metrics
+from evaluation.record.scores import open_scores
 from evaluation.report import compare
 from evaluation.report.page import Page
 from evaluation.report.side_by_side import (
@@ -17,8 +19,6 @@ from evaluation.report.side_by_side import (
     heat_rows,
     pseudo_rows,
 )
-from evaluation.scoring.run import open_run, read_metrics
-from evaluation.scoring.scores import open_scores
 from pipeline.base.errors import ConfigurationError
 
 

@@ -9,17 +9,21 @@ import cv2
 import numpy as np
 import pytest
 
+from evaluation.indicators.settings import Scoring
+from evaluation.measures.auc_table import evaluate
+from evaluation.measures.heat import combined, map_limits
 from evaluation.measures.results import Fusing
+from evaluation.measures.threshold import intervals
 from evaluation.protocols.base import Protocol
+from evaluation.record.run import open_run
+from evaluation.record.stretches import spread
 from evaluation.report import page, report
 from evaluation.report.figures import write_figures
-from evaluation.report.page import Page, Timeline, intervals, peaks, render
-from evaluation.report.pictures import combined, heat, jpeg, map_limits, spread
+from evaluation.report.page import Page, Timeline, peaks, render
+from evaluation.report.pictures import heat, jpeg
 from evaluation.report.report import write_report
 from evaluation.report.sheets import extremes
-from evaluation.scoring.networks import Scoring, score_run
-from evaluation.scoring.run import open_run
-from evaluation.tables.auc_table import evaluate
+from evaluation.scoring.score import score_run
 from pipeline.base.errors import ConfigurationError
 from tests.evaluation.conftest import make_run
 
@@ -106,7 +110,7 @@ def test_figures_are_written_as_png_and_pdf(scored_run):
 
 def test_extremes_are_apart_and_of_the_right_label(scored_run):
     from evaluation.measures.results import apply
-    from evaluation.scoring.scores import open_scores
+    from evaluation.record.scores import open_scores
 
     scored = apply(open_scores(scored_run.out / "scores"), scored_run.dataset, Protocol())
     fused = [part["temporal"] for part in scored.omegas]

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from evaluation.measures.fusion import imagined
 from evaluation.protocols.base import Protocol
+from evaluation.record.scores import VideoScores
 from evaluation.scoring.movers import Mover, Movers, reflect, soft
-from evaluation.scoring.scores import VideoScores
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.shards.reader import open_dataset
 from tests.evaluation.conftest import make_shards
@@ -38,7 +38,7 @@ def movers(dataset):
 
 def test_every_frame_has_one_object_and_is_else_itself(dataset):
     made = movers(dataset)
-    frames = made.frames(0, 90)
+    frames = made.images(0, 90)
     original = dataset.arrays("frames", "train/02")["image"][0:90]
     changed = (frames != original).any(-1)
     assert 0 < changed.mean() < 0.1
@@ -48,9 +48,9 @@ def test_every_frame_has_one_object_and_is_else_itself(dataset):
 
 
 def test_parts_equal_the_whole_and_are_the_same_again(dataset):
-    whole = movers(dataset).frames(0, 90)
+    whole = movers(dataset).images(0, 90)
     parts = movers(dataset)
-    joined = np.concatenate([parts.frames(t, min(t + 13, 90)) for t in range(0, 90, 13)])
+    joined = np.concatenate([parts.images(t, min(t + 13, 90)) for t in range(0, 90, 13)])
     np.testing.assert_array_equal(whole, joined)
 
 
@@ -70,7 +70,6 @@ def test_a_last_part_of_one_frame_has_the_last_flow(tmp_path, frames):
     last = movers(opened).flow(frames - 1, frames)
     assert last.shape == (1, 32, 32, 2)
     np.testing.assert_array_equal(last, movers(opened).flow(0, frames)[-1:])
-    assert movers(opened).velocity().shape == (frames, 64, 64, 2)
 
 
 def test_objects_are_as_fast_as_the_fastest_and_twice_that(dataset):
@@ -109,7 +108,7 @@ def test_masks_of_no_use_are_said(dataset):
     made = movers(dataset)
     made._masks = np.ones((90, 32, 32), np.uint8)
     with pytest.raises(DataError, match=r"none covers 0\.05%"):
-        made.frames(0, 4)
+        made.images(0, 4)
 
 
 def test_movers_are_seen_by_all_indicators_at_once():

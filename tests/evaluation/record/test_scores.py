@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evaluation.scoring.scores import (
+from evaluation.record.scores import (
     VideoScores,
     file_name,
     is_saved,

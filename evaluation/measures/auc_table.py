@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from evaluation.indicators.base import Indicator
+from evaluation.indicators.registry import INDICATORS, by_name, ready, with_error_map
 from evaluation.measures import fusion
+from evaluation.measures.heat import map_limits
 from evaluation.measures.metrics import UndefinedMeasure
-from evaluation.measures.results import Fusing, apply, row, rows
+from evaluation.measures.results import Fusing, apply, row
 from evaluation.protocols import base as protocols
-from evaluation.protocols.base import Protocol
-from evaluation.report.pictures import map_limits
-from evaluation.scoring.run import Run, network_provenance
-from evaluation.scoring.scores import INDICATORS, LOCAL, RunScores, open_scores
-from pipeline.base.errors import DataError
+from evaluation.protocols.base import Protocol, available, rows
+from evaluation.record.run import Run
+from evaluation.record.scores import RunScores, open_scores
+from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.base.files import write_json
 
 FORMAT = 1
@@ -34,13 +37,19 @@ def evaluate(run: Run, settings: Fusing) -> dict[str, Any]:
         for label, names in rows(protocol):
             if set(names) <= set(scored.indicators):
                 results.append(row(label, names, scored, scores, settings))
+    if not results:
+        raise ConfigurationError(
+            f"fusing.protocols: none of {', '.join(map(str, settings.protocols))} has an indicator "
+            f"of {run.folder} ({', '.join(one.NAME for one in ready(run))}); add "
+            "{name: local, normalise: heldout}, which judges by maps, or train a network"
+        )
     content = {
         "format": FORMAT,
         "results": results,
         "notes": notes,
         "scored_frames": frames,
         "anomalous_frames": anomalous,
-        "not_trained": [name for name in INDICATORS if name not in run.networks],
+        "not_trained": [one.NAME for one in INDICATORS if one.NETWORK and not one.ready(run)],
         "fusing": asdict(settings),
         "test_videos": len(run.test_videos),
         "labelled_videos": sum(video.labelled for video in run.test_videos),
@@ -55,7 +64,8 @@ def evaluate(run: Run, settings: Fusing) -> dict[str, Any]:
 
 def check_fresh(run: Run, scores: RunScores) -> None:
     """Raise DataError unless the scores are of the run's present networks and shards."""
-    now = {name: network_provenance(run.folder / name)["weights_sha256"] for name in run.networks}
+    marks = {one.NAME: one.fingerprint(run) for one in ready(run)}
+    now = {name: mark for name, mark in marks.items() if mark}
     if now != scores.provenance["fingerprints"] or run.dataset.keys != scores.provenance["keys"]:
         raise DataError(
             f"{scores.folder}: was scored with other weights or shards than are there now; run "
@@ -70,7 +80,9 @@ def detector_calibration(run: Run, scores: RunScores, settings: Fusing) -> dict[
     if not held:
         return None
     limits = protocols.heldout_limits(held, protocol)
-    names = held[0].indicators
+    names = available(held[0], protocol)
+    if not names:
+        return None
     if len(names) == 1:
         eta = {names[0]: 1.0}
     else:
@@ -90,9 +102,10 @@ def heldout_maps(scores: RunScores) -> dict[str, np.ndarray]:
     pooled: dict[str, list[np.ndarray]] = {}
     for video in scores.videos.values():
         if video.holdout:
-            for name, values in scores.load(video.name, maps=True).values.items():
-                if name in ("spatial_map", "temporal_map"):
-                    pooled.setdefault(name.removesuffix("_map"), []).append(values)
+            values = scores.load(video.name, maps=True).values
+            for name in with_error_map():
+                if f"{name}_map" in values:
+                    pooled.setdefault(name, []).append(values[f"{name}_map"])
     return {name: np.concatenate(parts) for name, parts in pooled.items()}
 
 
@@ -108,8 +121,8 @@ def regions(run: Run, scores: RunScores, settings: Fusing) -> dict[str, Any]:
         if video.labelled and "pixel_mask" in run.dataset.arrays("labels", video.name)
     ]
     result: dict[str, Any] = {}
-    for name in ("spatial", "temporal"):
-        if name not in run.networks or not videos:
+    for name in with_error_map() if videos else ():
+        if not by_name(name).ready(run):
             continue
         raw = [scores.load(video.name, maps=True).values.get(f"{name}_map") for video in videos]
         if any(one is None for one in raw):
@@ -136,23 +149,33 @@ def smoothed(maps: np.ndarray, window: int) -> np.ndarray:
 
 def table(content: dict[str, Any]) -> str:
     """Return the AUC table for a terminal."""
+    shown = {e["protocol"]: weighed(content, e["protocol"]) for e in content["results"]}
+    order = "; ".join(
+        f"{name}: " + ", ".join(one.OMEGA or one.SYMBOL for one in part)
+        for name, part in shown.items()
+    )
     lines = [
         f"{content['run']}: {content['labelled_videos']} of {content['test_videos']} test videos "
         "have labels; AUC in %, η label-free unless said",
         f"{'protocol':<16}{'row':<13}{'micro AUC':>10}{'95 % interval':>16}{'smoothed':>10}"
-        f"{'macro':>8}{'EER':>7}{'tuned-on-test':>15}  η (ω1, ω2, ω3; local: flow first)",
+        f"{'macro':>8}{'EER':>7}{'tuned-on-test':>15}  η ({order})",
     ]
-    lines += [_line(entry) for entry in content["results"]]
+    lines += [_line(entry, shown[entry["protocol"]]) for entry in content["results"]]
     if content["not_trained"]:
         lines.append(f"not trained, so without rows: {', '.join(content['not_trained'])}")
     lines += [f"note: {note}" for note in content["notes"]]
     return "\n".join(lines)
 
 
-def _line(entry: dict[str, Any]) -> str:
+def weighed(content: dict[str, Any], protocol: str) -> list[Indicator]:
+    """Return the indicators whose weights rows show: the paper's, and what is there."""
+    there = {name for e in content["results"] if e["protocol"] == protocol for name in e["eta"]}
+    return [one for one in INDICATORS if one.OMEGA or one.NAME in there]
+
+
+def _line(entry: dict[str, Any], shown: Sequence[Indicator]) -> str:
     head = f"{entry['protocol'] + '/' + entry['normalise']:<16}{entry['row']:<13}"
-    names = LOCAL if entry["protocol"] == "local" else INDICATORS
-    weights = ", ".join(f"{entry['eta'].get(name, 0):.2f}" for name in names)
+    weights = ", ".join(f"{entry['eta'].get(one.NAME, 0):.2f}" for one in shown)
     if entry["micro_auc"] is None:
         return f"{head}{entry['undefined']}  ({weights})"
     interval = entry.get("micro_auc_interval")

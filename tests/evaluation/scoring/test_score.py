@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.scoring import networks as indicators
-from evaluation.scoring.networks import Scoring, score_run
-from evaluation.scoring.run import open_run
-from evaluation.scoring.scores import open_scores
-from evaluation.scoring.windows import window_frames
+import evaluation.scoring.score as scoring
+from evaluation.indicators.registry import by_name
+from evaluation.indicators.settings import Scoring, choose_device
+from evaluation.indicators.window import window_frames
+from evaluation.record.run import open_run
+from evaluation.record.scores import open_scores
+from evaluation.scoring.score import score_run
 from pipeline.base.errors import ConfigurationError, DataError
 from tests.evaluation.conftest import make_network, make_run, make_shards
 
@@ -80,38 +82,38 @@ def make_network_again(run, kind):
 def test_scoring_again_does_nothing_and_new_weights_do_all(tmp_path, monkeypatch):
     folder = make_run(tmp_path, tests=1)
     calls = []
-    real = indicators.score_video
+    real = scoring.score_video
     monkeypatch.setattr(
-        indicators, "score_video", lambda *a, **k: calls.append(a[1].name) or real(*a, **k)
+        scoring, "score_video", lambda *a, **k: calls.append(a[1].name) or real(*a, **k)
     )
     score_run(open_run(folder), Scoring(maps=0, movers=False), quiet)
-    assert calls == ["test/01", "train/02", "train/02"]
+    assert calls == ["test/01", "train/02"]
     said = []
     score_run(open_run(folder), Scoring(maps=0, movers=False), said.append)
-    assert len(calls) == 3
+    assert len(calls) == 2
     assert "nothing to do" in said[0]
     make_network(folder, "spatial", seed=1)
     score_run(open_run(folder), Scoring(maps=0, movers=False), quiet)
-    assert len(calls) == 6
+    assert len(calls) == 4
 
 
 def test_an_interrupted_scoring_goes_on(tmp_path, monkeypatch):
     folder = make_run(tmp_path, kinds=("discriminator",))
-    real, calls = indicators.score_video, []
+    real, calls = scoring.score_video, []
 
-    def dies(dataset, video, *rest, **options):
+    def dies(run, video, *rest):
         calls.append(video.name)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(dataset, video, *rest, **options)
+        return real(run, video, *rest)
 
-    monkeypatch.setattr(indicators, "score_video", dies)
+    monkeypatch.setattr(scoring, "score_video", dies)
     with pytest.raises(KeyboardInterrupt):
         score_run(open_run(folder), Scoring(movers=False), quiet)
     with pytest.raises(ConfigurationError, match="evaluation score"):
         open_scores(folder / "scores")
     score_run(open_run(folder), Scoring(movers=False), quiet)
-    assert calls == ["test/01", "test/02", "test/02", "train/02", "train/02"]
+    assert calls == ["test/01", "test/02", "test/02", "train/02"]
 
 
 def test_provenance_names_what_made_the_scores(scored_run):
@@ -144,8 +146,8 @@ def test_transfer_scores_another_data_set(tmp_path):
 
 
 def test_a_network_with_memory_is_judged_by_its_clip():
-    assert indicators.measure_of({"memory": {"slots": 2000}}) == "clip"
-    assert indicators.measure_of({"memory": {"slots": 0}}) == "frame"
+    assert by_name("spatial").measure({"memory": {"slots": 2000}}) == "clip"
+    assert by_name("spatial").measure({"memory": {"slots": 0}}) == "frame"
 
 
 def test_bad_input_is_said(tmp_path):
@@ -158,13 +160,11 @@ def test_bad_input_is_said(tmp_path):
         with pytest.raises(ConfigurationError, match=said):
             Scoring(**wrong)
     with pytest.raises(ConfigurationError, match="device"):
-        indicators.choose_device("tpu9000")
+        choose_device("tpu9000")
     with pytest.raises(ConfigurationError, match="is no folder"):
         open_run(tmp_path / "nowhere")
     folder = make_run(tmp_path, kinds=())
     folder.mkdir()
-    with pytest.raises(ConfigurationError, match="no network"):
-        open_run(folder)
     make_network(folder, "spatial")
     (folder / "spatial").rename(folder / "temporal")
     with pytest.raises(DataError, match="of kind spatial, not temporal"):

@@ -32,17 +32,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from evaluation.indicators.window import POSITION, WINDOW
 from pipeline.base.errors import ConfigurationError
 from training.networks.autoencoder import NEGATIVE_SLOPE, Autoencoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DELAY = 8
+DELAY = WINDOW - POSITION
 """After the frames up to t were pushed, frames up to t - DELAY are reconstructed."""
-
-POSITION = 8
-"""The reconstructed frame's place in its window, counted from 0."""
 
 
 class SharedWindows:

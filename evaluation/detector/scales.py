@@ -13,18 +13,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from evaluation.indicators.flow import Flow
+from evaluation.indicators.registry import by_name, ordered
+from evaluation.measures.auc_table import heldout_fused
 from evaluation.measures.fusion import Eta, equal, fuse
+from evaluation.measures.heat import combined
 from evaluation.measures.results import heldout_limits
 from evaluation.protocols import base as protocols
 from evaluation.protocols.base import Range
 from evaluation.protocols.local import local
 from evaluation.protocols.local.scores import read_levels
 from evaluation.protocols.local.stream import LocalStream
-from evaluation.report.pictures import combined
-from evaluation.scoring.raw_stream import Raw
-from evaluation.scoring.run import Run, read_metrics
-from evaluation.scoring.scores import INDICATORS, LOCAL, RunScores, open_scores
-from evaluation.tables.auc_table import heldout_fused
+from evaluation.record.run import Run, read_metrics
+from evaluation.record.scores import RunScores, open_scores
+from evaluation.scoring.live import Raw
 from pipeline.base.errors import ConfigurationError
 
 LOCAL_PROTOCOL = protocols.Protocol(name="local", normalise="heldout")
@@ -45,7 +47,10 @@ class Scale(Protocol):
     """Indicator to weight."""
 
     indicators: tuple[str, ...]
-    """What is computed."""
+    """What is fused."""
+
+    computed: tuple[str, ...]
+    """What is computed: that, and what the scale itself needs."""
 
     cells: int
     """Side of the error maps that are needed, 0 for none."""
@@ -87,16 +92,16 @@ class DenseScale:
         calibration = read_metrics(run.out)["detector"]
         if calibration is None:
             raise ConfigurationError(
-                f"{run.folder}: has no held-out normal videos, so there is no scale to score "
-                "a stream on; run the pipeline with --source.holdout above 0, train and score again"
+                f"{run.folder}: has no held-out normal videos, or no indicator with a value a "
+                "frame, so there is no scale to score a stream on; run the pipeline with "
+                "--source.holdout above 0, train and score again, or take --protocol local"
             )
         self._scores = open_scores(run.out / "scores")
         self._calibration: dict[str, Any] = calibration
         self._limits = {name: tuple(pair) for name, pair in calibration["limits"].items()}
         self._map_limits: dict[str, float] = calibration["map_limits"]
-        self._measures = self._scores.provenance.get("measures", {})
         self.eta: Eta = calibration["eta"]
-        self.indicators = tuple(name for name in INDICATORS if name in self.eta)
+        self.indicators = self.computed = tuple(one.NAME for one in ordered(self.eta))
         self.cells = maps if self._map_limits else 0
 
     def normal(self) -> list[np.ndarray]:
@@ -117,13 +122,10 @@ class DenseScale:
         return []
 
     def _omega(self, name: str, value: float) -> float:
-        if name == "discriminator":
+        if not by_name(name).SCALED:
             return value
-        raw = np.array(value)
-        if name == "spatial" and self._measures.get(name, "frame") == "frame":
-            raw = -protocols.psnr(raw)
         low, high = self._limits[name]
-        return float(protocols.scale(raw, (low, high)))
+        return float(protocols.scale(np.array(value), (low, high)))
 
 
 class LocalScale:
@@ -134,8 +136,8 @@ class LocalScale:
     run
         Scored, with flow and error maps.
     indicators
-        What is fused, with equal weights; by default the flow and, where it was trained, A^t
-        (docs/local.md).
+        What is fused, with equal weights; by default those that say so, the flow and, where it was
+        trained, A^t (docs/local.md).
     scene
         Whose level counts; "" for that of all scenes.
     maps
@@ -161,9 +163,9 @@ class LocalScale:
             known = ", ".join(sorted(self._levels.scenes)) or "none has a name"
             raise ConfigurationError(f"scene: {scene!r} has no normal videos; scenes: {known}")
         self._limits = limits_of(self._scores)
-        there = tuple(name for name in LOCAL if name in self._limits)
+        there = tuple(one.NAME for one in ordered(self._limits))
         if indicators is None:
-            indicators = tuple(name for name in ("flow", "temporal") if name in there)
+            indicators = tuple(name for name in there if by_name(name).CHOSEN)
         for name in indicators:
             if name not in there:
                 raise ConfigurationError(
@@ -172,10 +174,10 @@ class LocalScale:
                 )
         if not indicators:
             raise ConfigurationError("indicators: none is named")
-        self.indicators = tuple(name for name in LOCAL if name in indicators)
+        self.indicators = tuple(one.NAME for one in ordered(indicators))
+        self.computed = tuple(one.NAME for one in ordered([Flow.NAME, *indicators]))
         self.eta: Eta = equal(self.indicators).eta
-        mapped = {"spatial", "temporal"} & set(self.indicators)
-        self.cells = int(self._scores.provenance["scoring"]["maps"]) if mapped else 0
+        self.cells = int(self._scores.provenance["scoring"]["maps"])
         self.start()
 
     def normal(self) -> list[np.ndarray]:
@@ -200,7 +202,7 @@ class LocalScale:
     def _scaled(self, found: Any) -> Scaled:
         values = self._waiting.popleft()
         raw = {
-            name: np.array([values[name]]) if name == "discriminator" else found.values[name]
+            name: found.values[name] if name in found.values else np.array([values[name]])
             for name in self.indicators
         }
         omegas = {

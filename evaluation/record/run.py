@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.scoring.scores import INDICATORS
 from pipeline.base import environment
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.base.files import read_json
@@ -36,8 +35,6 @@ class Run:
         ``RUNS/<dataset>/<preset>/<method>-seed<k>``.
     dataset
         The shards that it is scored on.
-    networks
-        The indicators whose network was trained to its end, in order.
     out
         Where scores, metrics and reports go: the folder, or for transfer
         ``folder/transfer/<dataset>``.
@@ -45,7 +42,6 @@ class Run:
 
     folder: Path
     dataset: Dataset
-    networks: tuple[str, ...]
     out: Path
 
     @property
@@ -78,23 +74,18 @@ def open_run(folder: str | Path, shards: str | Path | None = None) -> Run:
     Raises
     ------
     ConfigurationError
-        If there is no such folder, no shards, or no trained network in it.
+        If there is no such folder, or no shards.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ConfigurationError(
-            f"run: {folder} is no folder; name the folder that holds spatial, temporal and "
-            "discriminator, such as runs/ped2/quick/unified-seed0"
-        )
-    networks = tuple(name for name in INDICATORS if (folder / name / "recipe.json").exists())
-    if not networks:
-        raise ConfigurationError(
-            f"run: {folder} holds no network trained to its end; `make DATASET.train` trains "
-            f"{', '.join(INDICATORS)}"
+            f"run: {folder} is no folder; name the one that holds a method's networks, such as "
+            "runs/ped2/quick/unified-seed0, or make an empty one beside shards.json for what needs "
+            "no network"
         )
     dataset = open_dataset(shards or folder.parent / "shards.json")
     out = folder if shards is None else folder / "transfer" / dataset.name
-    return Run(folder, dataset, networks, out)
+    return Run(folder, dataset, out)
 
 
 def network_provenance(folder: Path) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import numpy as np
 
 from evaluation.detector.detect import Found
 from evaluation.detector.detector import Detector
+from evaluation.indicators.registry import by_name
 from evaluation.measures.threshold import Event, many
 from evaluation.report.page import Timeline, render
-from evaluation.report.words import OMEGA
 from pipeline.base.files import write_text
 
 
@@ -58,7 +58,7 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
         facts=[
             ("Run", detector.run.name),
             ("Protocol", detector.protocol),
-            ("η", ", ".join(f"{OMEGA[n]} {w:.2f}" for n, w in detector.eta.items())),
+            ("η", ", ".join(f"{by_name(n).label} {w:.2f}" for n, w in detector.eta.items())),
             ("Delay", f"at most {detector.delay} frames"),
         ],
         provenance=json.dumps(content, indent=1, ensure_ascii=False),
@@ -70,7 +70,7 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
 
 
 def _timeline(one: Found, detector: Detector) -> Timeline:
-    series = {OMEGA[name]: np.array(values) for name, values in one.seen.omegas.items()}
+    series = {by_name(name).label: np.array(values) for name, values in one.seen.omegas.items()}
     if len(series) > 1:
         series["ω_agg"] = np.array(one.seen.total)
     dropped = f", {one.source.dropped} dropped" if one.source.dropped else ""

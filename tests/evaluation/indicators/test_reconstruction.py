@@ -2,10 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.scoring.shared_windows import SharedWindows, fold
-from evaluation.scoring.sliding import iterate_scores, score_video
-from evaluation.scoring.windows import all_windows, window_frames
+from evaluation.indicators.base import whole_omega
+from evaluation.indicators.reconstruction import error_stream, shower
+from evaluation.indicators.registry import by_name
+from evaluation.indicators.settings import Scoring
+from evaluation.indicators.shared_windows import SharedWindows, fold
+from evaluation.indicators.window import WindowMeans, window_frames
 from pipeline.base.errors import ConfigurationError
+from tests.evaluation.indicators.plain import plain_errors, streamed
 from training.networks.autoencoder import AutoencoderSettings, build_autoencoder
 from training.networks.memory import MemorySettings
 
@@ -29,22 +33,12 @@ def video(frames, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (frames, SIZE, SIZE, 3), np.uint8)
 
 
-def reader(stored, log=None):
-    def read(first, end):
-        assert 0 <= first < end <= len(stored)
-        if log is not None:
-            log.extend(range(first, end))
-        return stored[first:end]
-
-    return read
-
-
 @pytest.mark.parametrize("frames", [1, 7, 16, 29])
-@pytest.mark.parametrize("batch", [1, 3, 64])
-def test_equals_the_plain_loop_over_windows(frames, batch):
-    model, read = network(), reader(video(frames))
-    errors, maps = score_video(model, read, frames, batch=batch, maps=8)
-    plain, plain_maps = all_windows(model, read, frames, maps=8)
+@pytest.mark.parametrize(("batch", "push"), [(1, 1), (3, 5), (64, None), (4, 29)])
+def test_a_stream_equals_the_plain_loop_over_windows(frames, batch, push):
+    model, stored = network(), video(frames)
+    errors, maps = streamed(model, stored, push, batch=batch, maps=8)
+    plain, plain_maps = plain_errors(model, stored, maps=8)
     np.testing.assert_allclose(errors, plain, rtol=1e-5)
     np.testing.assert_allclose(maps, plain_maps, rtol=2e-3, atol=1e-4)
 
@@ -53,17 +47,16 @@ def test_equals_the_plain_loop_on_flow():
     model = network()
     flow = np.random.default_rng(0).normal(0, 2, (20, SIZE, SIZE, 2)).astype(np.float32)
     for display in ("uvm", "color"):
-        options = {"flow_scale": 4.0, "display": display}
-        errors, _ = score_video(model, reader(flow), 20, **options)
-        plain, _ = all_windows(model, reader(flow), 20, **options)
-        np.testing.assert_allclose(errors, plain, rtol=1e-5)
+        show = shower(None, 4.0, display)
+        errors, _ = streamed(model, flow, show=show, maps=0)
+        np.testing.assert_allclose(errors, plain_errors(model, flow, show)[0], rtol=1e-5)
 
 
 def test_equals_the_plain_loop_at_full_width():
     torch.manual_seed(0)
-    model, read = build_autoencoder().eval(), reader(video(18))
-    errors, _ = score_video(model, read, 18)
-    np.testing.assert_allclose(errors, all_windows(model, read, 18)[0], rtol=1e-5)
+    model, stored = build_autoencoder().eval(), video(18)
+    errors, _ = streamed(model, stored, maps=0)
+    np.testing.assert_allclose(errors, plain_errors(model, stored)[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("tanh", [True, False])
@@ -85,7 +78,7 @@ def test_reconstructions_are_the_networks_own(tanh):
 @pytest.mark.parametrize("frames", [5, 16, 37])
 def test_every_frame_is_judged_where_it_sits_nearest_to_the_9th_place(stride, batch, frames):
     model, stored = network(), video(frames)
-    errors, maps = score_video(model, reader(stored), frames, stride=stride, batch=batch, maps=4)
+    errors, maps = streamed(model, stored, 7, stride=stride, batch=batch, maps=4)
     assert errors.shape == (frames,)
     assert maps.shape == (frames, 4, 4)
     x = torch.from_numpy(stored).float() / 127.5 - 1
@@ -108,8 +101,8 @@ def test_clip_measure_is_memaes():
     memory = MemorySettings(slots=20, shrinkage=0.01)
     model = network(tanh=False, memory=memory)
     stored = video(18)
-    errors, maps = score_video(model, reader(stored), 18, measure="clip", batch=4, maps=4)
-    _, frame_maps = score_video(model, reader(stored), 18, maps=4)
+    errors, maps = streamed(model, stored, 5, measure="clip", batch=4, maps=4)
+    _, frame_maps = streamed(model, stored, maps=4)
     np.testing.assert_allclose(maps, frame_maps, rtol=2e-3, atol=1e-4)
     for t in (0, 9, 17):
         clip = stored[window_frames(t, 18)].astype(np.float32) / 127.5 - 1
@@ -121,33 +114,41 @@ def test_clip_measure_is_memaes():
 
 
 @pytest.mark.parametrize("options", [{}, {"stride": 4}, {"stride": 16}, {"measure": "clip"}])
-def test_each_frame_is_read_once_in_order(options):
-    log = []
-    score_video(network(), reader(video(40), log), 40, batch=3, **options)
-    assert log == list(range(40))
-
-
-@pytest.mark.parametrize("options", [{}, {"stride": 4}])
 def test_what_is_held_does_not_grow_with_the_video(options):
-    """Scores come while frames are read: never more than some batches are outstanding."""
-    read_up_to = 0
-
-    def read(first, end):
-        nonlocal read_up_to
-        read_up_to = end
-        return torch.zeros(end - first, 3, 16, 16)
-
+    """A frame's number is there when its window is complete, whatever comes after it."""
+    measure, stride = options.get("measure", "frame"), options.get("stride", 1)
+    stream = error_stream(network(), Scoring(stride=stride, batch=4), measure)
     scored = 0
-    for errors, _ in iterate_scores(network(), read, 120, batch=4, **options):
-        scored += len(errors)
-        assert read_up_to - scored <= 2 * 4 * options.get("stride", 1) + 16
-    assert scored == 120
+    for number, image in enumerate(video(60), 1):
+        found = stream.push(image[None]).values
+        scored += 0 if found is None else len(found)
+        assert number - scored <= by_name("spatial").DELAY + 2 * (stride - 1)
+        assert len(stream._held) <= 32
+    left = stream.finish().values
+    assert scored + len(left) == 60
+
+
+@pytest.mark.parametrize("frames", [1, 3, 16, 40])
+def test_means_of_a_stream_are_those_written_out(frames):
+    values = np.random.default_rng(1).random(frames)
+    stream = WindowMeans()
+    found = [stream.push(values[start : start + 3]) for start in range(0, frames, 3)]
+    found.append(stream.finish())
+    expected = [values[window_frames(t, frames)].mean() for t in range(frames)]
+    np.testing.assert_allclose(np.concatenate(found), expected)
+    np.testing.assert_allclose(whole_omega(by_name("discriminator"), values), expected)
+
+
+def test_an_empty_stream_has_no_scores():
+    for settings in (Scoring(), Scoring(stride=4)):
+        assert error_stream(network(), settings).finish().values is None
+    assert len(WindowMeans().finish()) == 0
 
 
 def test_bf16_is_near_fp32():
-    model, read = network(), reader(video(20))
-    exact, _ = score_video(model, read, 20)
-    near, _ = score_video(model, read, 20, precision="bf16")
+    model, stored = network(), video(20)
+    exact, _ = streamed(model, stored)
+    near, _ = streamed(model, stored, precision="bf16")
     assert not np.array_equal(exact, near)
     np.testing.assert_allclose(near, exact, rtol=0.02)
 
@@ -171,17 +172,8 @@ def test_a_network_in_training_mode_is_refused():
         SharedWindows(network().train())
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"stride": 0}, "stride: 0: must be 1 ... 16"),
-        ({"stride": 17}, "stride: 17"),
-        ({"stride": 2, "measure": "clip"}, "measure: 'clip': must be frame"),
-        ({"measure": "mean"}, "measure: 'mean'"),
-        ({"batch": 0}, "batch: 0"),
-        ({"precision": "fp16"}, "precision: 'fp16'"),
-    ],
-)
-def test_wrong_settings_are_refused_by_name(options, message):
-    with pytest.raises(ConfigurationError, match=message):
-        score_video(network(), reader(video(16)), 16, **options)
+def test_wrong_measures_are_refused():
+    with pytest.raises(ConfigurationError, match="measure: 'mean'"):
+        error_stream(network(), Scoring(), "mean")
+    with pytest.raises(ConfigurationError, match="set it to 1"):
+        error_stream(network(), Scoring(stride=2), "clip")

@@ -1,11 +1,11 @@
-"""Raw scores on disk: what the networks said of every frame, before any protocol.
+"""Raw scores on disk: what the indicators said of every frame, before any protocol.
 
 ::
 
     scores/scores.json       provenance, settings, and the videos; written last
     scores/test/01.npz       the arrays of one video (no pickles)
     scores/train/15.npz      a held-out normal video, with its own pseudo-anomalies
-    scores/normal/...        error maps of clips of normal training videos
+    scores/normal/...        error maps of stretches of normal training videos
     scores/local/test/01.npz what :mod:`evaluation.protocols.local.scores` made of them
 
 Arrays, each with one entry a frame of the video:
@@ -13,10 +13,8 @@ Arrays, each with one entry a frame of the video:
 ===================== ================ ==================================================
 name                  shape            meaning
 ===================== ================ ==================================================
-``spatial``           (N,) float64     mean squared error of A^s on [-1, 1]; of MemAE the
-                                       mean length of its residual's colour vectors
-``temporal``          (N,) float64     the same of A^t
-``discriminator``     (N,) float64     D's probability of a pseudo-anomaly, frame by frame
+an indicator's name   (N,) float64     what its stream said of each frame (``spatial``: the mean
+                                       squared error of A^s on [-1, 1])
 ``*_pa``              (N,) float64     the same of the video's pseudo-anomalies
 ``*_mover``           (N,) float64     the same of the video with movers in it
 ``*_map``, ``*_pa_map``, (N, h, w) float16 squared error, mean over channels and cells
@@ -36,7 +34,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -46,13 +44,8 @@ from pipeline.shards.reader import VideoInfo
 
 FORMAT = 1
 
-INDICATORS = ("spatial", "temporal", "discriminator")
-"""The indicators' names, in the order of ω1, ω2, ω3."""
-
-LOCAL = ("flow", *INDICATORS)
-"""The indicators of the protocol ``local``: flow itself is one of them."""
-
-Indicator = Literal["flow", "spatial", "temporal", "discriminator"]
+MADE_UP = ("_pa", "_mover")
+"""What the names of a video's scores end in when something was put into it."""
 
 LOCAL_VERSION = 2
 """Raised when the values of the protocol ``local`` change."""
@@ -85,19 +78,14 @@ class VideoScores:
                 )
 
     @property
-    def indicators(self) -> tuple[str, ...]:
-        """The indicators that were computed, in order."""
-        return tuple(name for name in INDICATORS if name in self.values)
+    def named(self) -> tuple[str, ...]:
+        """The indicators that have a number a frame."""
+        ends = (*MADE_UP, "_map", "_local")
+        return tuple(name for name in self.values if not name.endswith(ends))
 
     def has(self, suffix: str) -> bool:
-        """Whether every indicator was also scored on ``_pa`` or ``_mover`` versions."""
-        return bool(self.indicators) and all(n + suffix in self.values for n in self.indicators)
-
-    @property
-    def local_indicators(self) -> tuple[str, ...]:
-        """The indicators that the protocol ``local`` has for this video, in order."""
-        here = {"discriminator"} & set(self.values)
-        return tuple(name for name in LOCAL if name in here or f"{name}_local" in self.values)
+        """Whether each of these was also scored on ``_pa`` or ``_mover`` versions."""
+        return bool(self.named) and all(name + suffix in self.values for name in self.named)
 
 
 @dataclass(frozen=True)
@@ -113,7 +101,7 @@ class RunScores:
     videos
         Name to video; :meth:`load` reads one.
     normal
-        The same of clips of normal training videos.
+        The same of stretches of normal training videos.
     """
 
     folder: Path
