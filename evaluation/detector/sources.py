@@ -78,22 +78,16 @@ class Recording:
             self.total = -(-len(list_images(self.path)) // self.every)
             self.fps = self.fps / self.every if self.fps else None
             return
-        import cv2
-
         from pipeline.data.video.file import FileReader
 
         reader = FileReader(self.path)
-        declared = int(reader.property(cv2.CAP_PROP_FRAME_COUNT))
-        self.total = -(-declared // self.every) if declared > 0 else None
-        rate = reader.property(cv2.CAP_PROP_FPS)
-        rate = self.fps or (rate if 0 < rate <= 1000 else 0)
+        reader.close()
+        self.total = -(-reader.declared // self.every) if reader.declared else None
+        rate = self.fps or reader.rate
         self.fps = rate / self.every if rate else None
-        reader.capture.release()
 
     def __iter__(self) -> Iterator[Arrival]:
         """Decode frame after frame."""
-        import cv2
-
         if self.path.is_dir():
             from pipeline.data.video.folder import list_images, rgb_frames
 
@@ -104,11 +98,10 @@ class Recording:
         from pipeline.data.video.file import FileReader
 
         reader = FileReader(self.path)
-        while (image := reader.next()) is not None:
-            if (reader.position - 1) % self.every == 0:
-                yield Arrival(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), time.monotonic())
-        if reader.position == 0:
-            raise DataError(f"{self.path}: not one frame decodes; copy or re-encode it")
+        for frame in reader:
+            if frame.number % self.every == 0:
+                yield Arrival(frame.image, time.monotonic())
+        reader.close()
 
 
 class Camera:

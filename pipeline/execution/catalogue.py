@@ -11,13 +11,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import ConfigurationError, ProjectError
 from pipeline.base.files import write_json
 from pipeline.base.progress import progress_bar
+from pipeline.data.video.video import VideoFacts
 from pipeline.shards.reader import VideoInfo
 from pipeline.stages.base import Stage
 
@@ -91,14 +92,20 @@ def catalogue(
                 labelled=video.labelled,
                 holdout=video.name in held,
                 fps=facts[video.name]["fps"],
+                times=tuple(facts[video.name]["times"]),
             ),
-            source=video,
+            source=_with_keys(video, facts[video.name]),
             digest=facts[video.name]["digest"],
             truth_digest=facts[video.name]["truth_digest"],
             pixel_truth=video.pixel_truth,
         )
         for video in manifest.videos
     )
+
+
+def _with_keys(video: Video, entry: dict[str, Any]) -> Video:
+    keys = tuple((number, stamp) for number, stamp in entry["keys"])
+    return replace(video, whole=entry["whole"], keys=keys)
 
 
 def _probe(videos: Sequence[Video], facts: dict[str, Any], workers: int) -> list[ProjectError]:
@@ -145,7 +152,7 @@ def _remembered(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    needed = {"signature", "frames", "digest", "fps", "truth_digest", "anomalous"}
+    needed = {field.name for field in fields(VideoFacts)} | {"signature", "truth_digest"}
     if not isinstance(content, dict):
         return {}
     return {

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.base.files import read_json
 from pipeline.shards.shard import FrameArray
@@ -39,6 +41,11 @@ class VideoInfo:
     holdout
         True for a normal training video that is kept out of training: scores are
         calibrated and fused on these.
+    fps
+        Frames a second on average; None where nobody said.
+    times
+        Seconds of each frame since the first, by its time stamps; empty where frames are
+        ``1 / fps`` apart.
     """
 
     name: str
@@ -48,6 +55,21 @@ class VideoInfo:
     labelled: bool
     holdout: bool
     fps: float | None
+    times: tuple[float, ...] = ()
+
+    def seconds(self) -> np.ndarray | None:
+        """Return when each frame is seen, (frames,) float64 from 0; None where nobody said."""
+        if self.times:
+            return np.array(self.times, np.float64)
+        return np.arange(self.frames) / self.fps if self.fps else None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the first frame to the end of the last; None where nobody said."""
+        seconds = self.seconds()
+        if seconds is None or not self.fps:
+            return None
+        return float(seconds[-1] + 1 / self.fps)
 
 
 class VideoArrays(Mapping[str, FrameArray]):
@@ -137,6 +159,10 @@ class Dataset:
         )
 
 
+def _video(entry: dict[str, Any]) -> VideoInfo:
+    return VideoInfo(**entry | {"times": tuple(entry.get("times", ()))})
+
+
 def open_dataset(path: str | Path) -> Dataset:
     """Open a ``shards.json``.
 
@@ -158,7 +184,7 @@ def open_dataset(path: str | Path) -> Dataset:
         evaluate=content["evaluate"],
         settings=content["settings"],
         keys={name: stage["key"] for name, stage in content["stages"].items()},
-        videos=tuple(VideoInfo(**video) for video in content["videos"]),
+        videos=tuple(_video(video) for video in content["videos"]),
         shard_frames=content["shard_frames"],
         stages=content["stages"],
     )

@@ -156,14 +156,14 @@ def rgb_frames(paths: list[Path], wanted: range) -> Iterator[np.ndarray]:
             )
         image = decode_image(read_bytes(paths[number]), paths[number])
         shape = shape or image.shape
-        same_size(image, shape, paths[number], number)
+        same_size(image.shape, shape, paths[number], number)
         yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def same_size(image: np.ndarray, shape: tuple[int, ...], path: Path, frame: int) -> None:
+def same_size(found: tuple[int, ...], shape: tuple[int, ...], path: Path, frame: int) -> None:
     """Raise a DataError unless a frame has the size of those before it."""
-    if image.shape[:2] != shape[:2]:
+    if found[:2] != shape[:2]:
         raise DataError(
-            f"{path}: frame {frame} is {image.shape[1]}x{image.shape[0]}, those before it are "
+            f"{path}: frame {frame} is {found[1]}x{found[0]}, those before it are "
             f"{shape[1]}x{shape[0]}; split the video where its size changes, or resize it"
         )

@@ -1,16 +1,17 @@
 """The frames of one video, from a file or a folder of images, in order.
 
-Frames are always reached by decoding those before them, never by seeking: seeks of
-compressed video are inexact. A range that begins where the last one ended goes on from
-there, so reading a video shard by shard decodes each frame once.
+A range that begins where the last one ended goes on from there, so reading a video shard by
+shard decodes each frame once. Another range is reached from the nearest key frame that an
+earlier reading from end to end has noted with its number, or by decoding all before it:
+frame numbers are counted, never computed from times.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.base.errors import DataError
-from pipeline.data.video.file import VIDEO_SUFFIXES, count_file, file_frames, probe_file, stamp
+from pipeline.data.video.facts import FileFacts, Key, check_whole, read_facts
+from pipeline.data.video.file import VIDEO_SUFFIXES, FileReader, file_frames, stamp
 from pipeline.data.video.folder import (
     decode_image,
     list_images,
@@ -27,6 +29,7 @@ from pipeline.data.video.folder import (
     same_size,
     unreadable,
 )
+from pipeline.data.video.frame import Gap
 
 if TYPE_CHECKING:
     from pipeline.data.truth.truth import Truth, VideoTruth
@@ -50,11 +53,24 @@ class VideoFacts:
     width, height : int
         Pixels.
     fps : float or None
-        Frames a second; None where neither the file nor the manifest says.
+        Frames a second on average; None where neither the file nor the manifest says.
     digest : str
-        SHA-256 of the file, or of the sorted names and contents of an image folder.
+        SHA-256 of the file, or of the sorted names and contents of an image folder; another
+        for files from which earlier versions read other frames.
     anomalous : int or None
         Frames labelled anomalous; None without ground truth.
+    times : tuple of float
+        Seconds of each frame since the first; empty where frames are ``1 / fps`` apart.
+    gaps : tuple of Gap
+        Packets that did not decode.
+    interlaced : int
+        Frames that are two fields of different moments.
+    declared : int or None
+        Frames that the file says it has.
+    whole : int
+        Frames of the file that decode; more than ``frames`` for a piece of it.
+    keys : tuple of (int, int)
+        Key frames of the file: number and time stamp.
     """
 
     frames: int
@@ -63,6 +79,12 @@ class VideoFacts:
     fps: float | None
     digest: str
     anomalous: int | None = None
+    times: tuple[float, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    interlaced: int = 0
+    declared: int | None = None
+    whole: int = 0
+    keys: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +107,8 @@ class Video:
         Where its ground truth lies.
     piece : (int, int)
         Which of how many parts of equal length this video is of its file, counted from 0.
+    whole, keys : int, tuple of (int, int)
+        From its :class:`VideoFacts`, where known: reading need not count and may begin at keys.
     """
 
     name: str
@@ -96,6 +120,8 @@ class Video:
     frame_count: str = "strict"
     source: VideoTruth | None = None
     piece: tuple[int, int] = (0, 1)
+    whole: int = 0
+    keys: tuple[Key, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -113,8 +139,7 @@ class Video:
         Raises
         ------
         DataError
-            A frame is missing, damaged or of another size (image folders; of a file whose
-            size changes inside, OpenCV scales every frame to the size in the header).
+            A frame is missing, or of another size than those before it.
         ValueError
             ``wanted`` does not count up by one from 0 or more.
         """
@@ -130,7 +155,7 @@ class Video:
             wanted = range(part.start + wanted.start, part.start + wanted.stop)
         if self.images:
             return rgb_frames(_images(self.path, stamp(self.path)), wanted)
-        return file_frames(self.path, wanted)
+        return file_frames(self.path, wanted, self.keys)
 
     def read(self, frames: range) -> np.ndarray:
         """Return frames as one array (N, H, W, 3) uint8 RGB; see :meth:`frames`."""
@@ -142,9 +167,11 @@ class Video:
         return len(self._part(self._whole()))
 
     def _whole(self) -> int:
+        if self.whole:
+            return self.whole
         if self.images:
             return len(_images(self.path, stamp(self.path)))
-        return count_file(self.path, self.frame_count, stamp(self.path))
+        return _count_file(self.path, self.frame_count, stamp(self.path))
 
     def _part(self, whole: int) -> range:
         number, pieces = self.piece
@@ -158,21 +185,37 @@ class Video:
         DataError
             Unreadable, truncated, too short, of changing size, or labels that do not fit.
         """
-        whole, (height, width), fps, digest = self._probe_whole()
-        part = self._part(whole)
-        frames = len(part)
+        whole = self._probe_whole()
+        part = self._part(whole.frames)
+        frames, times, digest = len(part), whole.times, whole.digest
         if frames < MIN_FRAMES:
             what = self.path if self.piece[1] == 1 else f"{self.name}, a piece of {self.path}"
             raise DataError(f"{what}: has {frames} frames, a clip needs {MIN_FRAMES}; leave it out")
         if self.piece[1] > 1:
             digest = hashlib.sha256(f"{digest} {part.start} {part.stop}".encode()).hexdigest()
+            times = tuple(
+                round(time - times[part.start], 6) for time in times[part.start : part.stop]
+            )
         anomalous = None
         if self.source is not None:
-            truth = self.source.read(frames, (height, width))
+            truth = self.source.read(frames, (whole.height, whole.width))
             anomalous = int(truth.labels.sum())
-        return VideoFacts(frames, width, height, self.fps or fps, digest, anomalous)
+        return VideoFacts(
+            frames=frames,
+            width=whole.width,
+            height=whole.height,
+            fps=self.fps or whole.rate,
+            digest=digest,
+            anomalous=anomalous,
+            times=times,
+            gaps=tuple(_gaps_in(part, whole.gaps)),
+            interlaced=whole.interlaced,
+            declared=whole.declared,
+            whole=whole.frames,
+            keys=whole.keys,
+        )
 
-    def _probe_whole(self) -> tuple[int, tuple[int, int], float | None, str]:
+    def _probe_whole(self) -> FileFacts:
         if self.piece[1] == 1:
             return _probe_now(self.path, self.images, self.frame_count)
         with _one_probe:  # of the pieces, the first reads the file to its end for all
@@ -219,20 +262,38 @@ def _images(folder: Path, _stamp: tuple[int, int]) -> list[Path]:
     return list_images(folder)
 
 
-def _probe_now(
-    path: Path, images: bool, frame_count: str
-) -> tuple[int, tuple[int, int], float | None, str]:
-    return _probe_images(path) if images else probe_file(path, frame_count)
+@lru_cache(maxsize=4096)
+def _count_file(path: Path, frame_count: str, _stamp: tuple[int, int]) -> int:
+    """Return the number of frames, from the header if ``strict``; remembered by its stamp."""
+    reader = FileReader(path)
+    reader.close()
+    if frame_count == "strict" and reader.declared:
+        return reader.declared  # probe() raises if this is not what decodes
+    return read_facts(path).frames
+
+
+def _gaps_in(part: range, gaps: Iterable[Gap]) -> Iterator[Gap]:
+    """Yield the gaps of a piece, with its own frame numbers."""
+    for gap in gaps:
+        if part.start < gap.frame <= part.stop or gap.frame == part.start == 0:
+            yield replace(gap, frame=gap.frame - part.start)
+
+
+def _probe_now(path: Path, images: bool, frame_count: str) -> FileFacts:
+    if images:
+        return _probe_images(path)
+    facts = read_facts(path)
+    if frame_count == "strict":
+        check_whole(path, facts)
+    return facts
 
 
 @lru_cache(maxsize=16)
-def _probe_once(
-    path: Path, images: bool, frame_count: str, _stamp: tuple[int, int]
-) -> tuple[int, tuple[int, int], float | None, str]:
+def _probe_once(path: Path, images: bool, frame_count: str, _stamp: tuple[int, int]) -> FileFacts:
     return _probe_now(path, images, frame_count)
 
 
-def _probe_images(folder: Path) -> tuple[int, tuple[int, int], float | None, str]:
+def _probe_images(folder: Path) -> FileFacts:
     paths = list_images(folder)
     digest = hashlib.sha256()
     shape: tuple[int, ...] | None = None
@@ -243,6 +304,6 @@ def _probe_images(folder: Path) -> tuple[int, tuple[int, int], float | None, str
         digest.update(content)
         image = decode_image(content, path)
         shape = shape or image.shape
-        same_size(image, shape, path, order[path])
+        same_size(image.shape, shape, path, order[path])
     assert shape is not None  # list_images returns at least one
-    return len(paths), (shape[0], shape[1]), None, digest.hexdigest()
+    return FileFacts(len(paths), shape[1], shape[0], None, digest.hexdigest())
