@@ -21,7 +21,7 @@ class Flow(Stage):
     """
 
     NAME: ClassVar[str] = "flow"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     SPLITS: ClassVar[Literal["all", "train", "test"]] = "all"
 
     engine: Literal["tvl1", "opencv", "fast"] = "tvl1"

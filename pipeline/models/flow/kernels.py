@@ -19,14 +19,14 @@ from pipeline.models.simd.lanes import (
     WIDTH,
     add,
     compiled,
+    div,
     fma,
     inlined,
     limit,
     load,
     mul,
     neg,
-    rough_reciprocal,
-    rough_rsqrt,
+    root,
     splat,
     store,
     sub,
@@ -65,18 +65,31 @@ def divergence(work, i, plane, stride):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def dual(work, i, k, plane, down, tail, inner):  # type: ignore[no-untyped-def]
-    """Update the dual variable at ``k`` from forward differences of the flow at ``i``."""
+def ascent(work, i, down, tail, inner):  # type: ignore[no-untyped-def]
+    """Return forward differences of the flow at ``i`` and 1 + tau / theta * their length."""
     here = load(work, i)
     x = sub(load(work, i + 1), here)
     if tail:
         x = mul(x, inner)
     y = sub(load(work, i + down), here)
-    squared = fma(x, x, fma(y, y, splat(np.float32(1e-20))))
-    norm = mul(squared, rough_rsqrt(squared))
-    shrink = rough_reciprocal(fma(splat(TAU / THETA), norm, splat(ONE)))
+    return x, y, fma(splat(TAU / THETA), root(fma(x, x, mul(y, y))), splat(ONE))
+
+
+@inlined
+def step(work, k, plane, x, y, shrink):  # type: ignore[no-untyped-def]
+    """Update the dual variable at ``k``."""
     store(work, k, mul(fma(splat(TAU), x, load(work, k)), shrink))
     store(work, k + plane, mul(fma(splat(TAU), y, load(work, k + plane)), shrink))
+
+
+@inlined
+def dual(work, i, plane, down, tail, inner):  # type: ignore[no-untyped-def]
+    """Update the dual variables of 16 pixels; both are divided at the price of one division."""
+    ux, uy, u = ascent(work, i + U * plane, down, tail, inner)
+    vx, vy, v = ascent(work, i + V * plane, down, tail, inner)
+    inverse = div(splat(ONE), mul(u, v))
+    step(work, i + UX * plane, plane, ux, uy, mul(inverse, v))
+    step(work, i + VX * plane, plane, vx, vy, mul(inverse, u))
 
 
 @inlined
@@ -91,12 +104,8 @@ def primal_row(work, row, plane, stride, last, inside, error):  # type: ignore[n
 def dual_row(work, row, plane, down, last, inner):  # type: ignore[no-untyped-def]
     """Update the dual variables of a row from its flow and that of the row ``down`` below."""
     for x in range(0, last, WIDTH):
-        i = row + x
-        dual(work, i + U * plane, i + UX * plane, plane, down, False, inner)
-        dual(work, i + V * plane, i + VX * plane, plane, down, False, inner)
-    i = row + last
-    dual(work, i + U * plane, i + UX * plane, plane, down, True, inner)
-    dual(work, i + V * plane, i + VX * plane, plane, down, True, inner)
+        dual(work, row + x, plane, down, False, inner)
+    dual(work, row + last, plane, down, True, inner)
 
 
 @compiled

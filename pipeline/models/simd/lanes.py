@@ -5,20 +5,24 @@ the width of the machine's registers. A ``Lanes`` value is an LLVM vector of 16 
 kernel written with it is vectorised as it stands, on any machine (LLVM splits the vector
 where registers are narrower), without options that would change other people's kernels.
 
-Compiled kernels are cached beside their own file, and numba does not see a change made
-here: after one, remove the ``__pycache__`` folders.
+All operations are IEEE 754's, rounded correctly, and no option lets LLVM reorder them: a kernel
+gives the same bits on every processor, for whatever target it is compiled (where there is no
+FMA, slowly).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
+
+from pipeline.models.simd.cache import cached
 
 #: Number of lanes.
 WIDTH = 16
@@ -26,24 +30,28 @@ WIDTH = 16
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, WIDTH)
 _BITS = ir.VectorType(ir.IntType(1), WIDTH)
-_NONE = ir.Constant(_VECTOR, None)
 _INDEX = ir.IntType(32)
-_HAS_AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile with numba at the first call: without the GIL, and cached on disk.
 
-    Where neither the package's folder nor the user's cache folder can be written, the
-    kernel is compiled anew in each process, and the log says so.
+    Where no folder for that can be written, the kernel is compiled anew in each process, and
+    the log says so, once.
     """
     try:
-        return njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError as error:
-        logging.getLogger(__name__).warning(
-            "%s: each process compiles it anew; set NUMBA_CACHE_DIR to a writable folder", error
-        )
+        return cached(function, nogil=True, error_model="numpy")
+    except RuntimeError:
+        _warn_once()
         return njit(nogil=True, error_model="numpy")(function)
+
+
+@cache
+def _warn_once() -> None:
+    logging.getLogger(__name__).warning(
+        "no folder for compiled kernels can be written, so each process compiles them anew: "
+        "set NUMBA_CACHE_DIR to one that can"
+    )
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,30 +106,11 @@ def _operation(arity: int, emit: Callable[..., Any], doc: str) -> Any:
     return intrinsic(typer)
 
 
-def _emit_rsqrt(builder: Any, a: Any) -> Any:
-    if _HAS_AVX512:
-        extra = [_NONE, ir.Constant(ir.IntType(16), -1)]
-        return _call(builder, "llvm.x86.avx512.rsqrt14.ps.512", _VECTOR, [a, *extra])
-    return builder.fdiv(_constant(1.0), _call(builder, "llvm.sqrt.v16f32", _VECTOR, [a]))
-
-
-def _emit_reciprocal(builder: Any, a: Any) -> Any:
-    if _HAS_AVX512:
-        extra = [_NONE, ir.Constant(ir.IntType(16), -1)]
-        return _call(builder, "llvm.x86.avx512.rcp14.ps.512", _VECTOR, [a, *extra])
-    return builder.fdiv(_constant(1.0), a)
-
-
 def _choose(relation: str) -> Callable[[Any, Any, Any], Any]:
     return lambda b, x, y: b.select(b.fcmp_ordered(relation, x, y), x, y)
 
 
 def _emit_limit(builder: Any, a: Any, bound: Any) -> Any:
-    if _HAS_AVX512:
-        # The smaller magnitude of the two, with the sign of the first.
-        extra = [ir.Constant(_INDEX, 2), _NONE, ir.Constant(ir.IntType(16), -1)]
-        arguments = [a, bound, *extra, ir.Constant(_INDEX, 4)]
-        return _call(builder, "llvm.x86.avx512.mask.range.ps.512", _VECTOR, arguments)
     low = builder.fneg(bound)
     high = builder.select(builder.fcmp_ordered("<", a, bound), a, bound)
     return builder.select(builder.fcmp_ordered(">", high, low), high, low)
@@ -138,12 +127,10 @@ floor = _operation(1, lambda b, x: _call(b, "llvm.floor.v16f32", _VECTOR, [x]), 
 root = _operation(1, lambda b, x: _call(b, "llvm.sqrt.v16f32", _VECTOR, [x]), "Square root of x.")
 fma = _operation(
     3,
-    lambda b, x, y, z: _call(b, "llvm.fmuladd.v16f32", _VECTOR, [x, y, z]),
-    "x * y + z, rounded once where the machine can.",
+    lambda b, x, y, z: _call(b, "llvm.fma.v16f32", _VECTOR, [x, y, z]),
+    "x * y + z, rounded once.",
 )
 limit = _operation(2, _emit_limit, "x limited to [-y, y], for y >= 0.")
-rough_rsqrt = _operation(1, _emit_rsqrt, "1 / sqrt(x), relative error at most 2**-14.")
-rough_reciprocal = _operation(1, _emit_reciprocal, "1 / x, relative error at most 2**-14.")
 
 
 @intrinsic

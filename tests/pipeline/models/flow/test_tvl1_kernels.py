@@ -138,36 +138,3 @@ def test_core_of_window_finds_the_middle_six_of_twenty():
                 for low, high in pairs:
                     values[low], values[high] = sorted((values[low], values[high]))
                 assert [values[wire] for wire in wires] == expected
-
-
-def test_kernels_compile_without_a_writable_cache(monkeypatch, caplog):
-    njit = lanes.njit
-
-    def no_cache(**options):
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function 'double': no locator available")
-        return njit(**options)
-
-    monkeypatch.setattr(lanes, "njit", no_cache)
-    double = lanes.compiled(lambda x: 2 * x)
-    assert double(3) == 6
-    assert "NUMBA_CACHE_DIR" in caplog.text
-
-
-def test_lanes_without_avx512(monkeypatch):
-    monkeypatch.setattr(lanes, "_HAS_AVX512", False)
-
-    @lanes.njit
-    def kernel(data):
-        x = lanes.load(data, 0)
-        lanes.store(data, 16, lanes.rough_rsqrt(x))
-        lanes.store(data, 32, lanes.rough_reciprocal(x))
-        lanes.store(data, 48, lanes.limit(x, lanes.load(data, 64)))
-
-    data = np.zeros(80, np.float32)
-    data[:16] = np.linspace(0.1, 9, 16)
-    data[64:] = 2
-    kernel(data)
-    np.testing.assert_allclose(data[16:32], data[:16] ** -0.5, rtol=1e-6)
-    np.testing.assert_allclose(data[32:48], 1 / data[:16], rtol=1e-6)
-    np.testing.assert_array_equal(data[48:64], np.clip(data[:16], -2, 2))
