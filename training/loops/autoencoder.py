@@ -6,29 +6,24 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from pipeline.base.errors import ConfigurationError
-from pipeline.base.progress import progress_bar
 from pipeline.shards.reader import open_dataset
 from training.feed.clips import load_steps
 from training.feed.order import Step
-from training.loops.plan import TrainingPlan, check_finite, holdout_loss, plan_training, prepare
+from training.loops.plan import TrainingPlan, holdout_loss, plan_training, prepare
+from training.loops.session import Session, open_session
 from training.networks.allocator import keep_freed_memory
 from training.networks.autoencoder import build_autoencoder, load_weights, reconstruction_loss
 from training.record.folder import RunFolder
 from training.record.precision import warn_if_emulated
 from training.record.processes import Group, join_processes
-from training.record.reuse import adopt
-from training.record.stopping import Stopper
-from training.record.tracking import Tracker
 from training.settings.base import AutoencoderTraining, RunSettings
 
 
@@ -51,16 +46,12 @@ class Position:
     pseudo: float = 0.0
     last: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, step: Step, sums: tuple[float, float, float, float], seconds: float) -> None:
+    def count(self, step: Step) -> None:
         """Count a step that was taken; the first of an epoch starts new sums."""
         if step.number == 0:
             self.normal_loss = self.normal = self.pseudo_loss = self.pseudo = 0.0
         self.epoch, self.done = step.epoch, step.number + 1
-        self.step, self.clips, self.seconds = self.step + 1, self.clips + step.total, seconds
-        self.normal_loss += sums[0]
-        self.normal += sums[1]
-        self.pseudo_loss += sums[2]
-        self.pseudo += sums[3]
+        self.step, self.clips = self.step + 1, self.clips + step.total
 
     def close_epoch(self, holdout: float | None) -> None:
         """Write the epoch's line; losses are None where there were no such clips."""
@@ -72,6 +63,41 @@ class Position:
             "holdout_loss": holdout,
             "seconds": round(self.seconds, 3),
         }
+
+
+class Losses:
+    """The losses of steps, added up where they are computed and looked at now and then.
+
+    Looking makes a GPU wait until it has computed all that it was given.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._sums = torch.zeros(4, dtype=torch.float64, device=group.device)
+        self._last = self._sums.clone()
+
+    def add(self, losses: Tensor, pseudo: Tensor) -> None:
+        """Add a step's losses (n,); ``pseudo`` (n,) bool says whose clip is a pseudo-anomaly."""
+        which = torch.stack([~pseudo, pseudo]).double().to(self._sums.device, non_blocking=True)
+        self._last = torch.cat([which @ losses.detach().double(), which.sum(1)])
+        self._sums += self._last
+
+    def look(self, position: Position, *flags: bool) -> tuple[float, ...]:
+        """Add what was gathered to the position's sums, over all processes.
+
+        Returns
+        -------
+        tuple
+            The mean loss of the last step, then of each flag how many processes raised it.
+        """
+        mine = torch.cat([self._sums, self._last]).tolist()
+        sums = self._group.sums([*mine, *map(float, flags)])
+        self._sums.zero_()
+        position.normal_loss += sums[0]
+        position.pseudo_loss += sums[1]
+        position.normal += sums[2]
+        position.pseudo += sums[3]
+        return ((sums[4] + sums[5]) / (sums[6] + sums[7]), *sums[8:])
 
 
 def train_autoencoder(
@@ -118,66 +144,27 @@ def train_autoencoder(
     """
     run = run or RunSettings()
     folder = RunFolder(out)
-    with ExitStack() as stack:
-        group = stack.enter_context(join_processes(run.device))
+    with join_processes(run.device) as group:
         if group.processes > 1 and run.engine == "fast":
             raise ConfigurationError(
                 f"engine: fast takes BatchNorm over one process's clips, there are "
                 f"{group.processes} processes; set engine: plain, or start one process"
             )
         plan = plan_training(open_dataset(shards), settings, group)
-        if group.first:
-            stack.enter_context(folder.claimed())
-            if overwrite:
-                folder.clear()
-            elif run.reuse:
-                adopt(folder, run.reuse, plan.recipe)
-        group.wait()
-        if folder.finished(plan.recipe):
-            if group.first:
-                print(f"{folder.path}: trained already, with these settings; nothing to do")
-            return folder.path
-        state = folder.load(plan.recipe)
-        if state is None and resume:
-            raise ConfigurationError(f"{folder.checkpoint}: there is no checkpoint to resume from")
-        tracker = Tracker(folder, plan.recipe, run.tracker, active=group.first)
-        stack.callback(tracker.close)
-        _train(plan, folder, state, tracker, group, run)
+        with open_session(
+            folder, plan.recipe, run, group, resume=resume, overwrite=overwrite
+        ) as session:
+            if session is not None:
+                _train(plan, session)
     return folder.path
 
 
-def _train(
-    plan: TrainingPlan,
-    folder: RunFolder,
-    state: dict[str, Any] | None,
-    tracker: Tracker,
-    group: Group,
-    run: RunSettings,
-) -> None:
-    settings, schedule, device = plan.settings, plan.schedule, group.device
-
-    # The network, from its seed or from where it stood.
-    keep_freed_memory()
-    torch.manual_seed(settings.seed)
-    torch.backends.cudnn.deterministic = run.deterministic
-    warn_if_emulated(settings.precision, device.type)
-    network = build_autoencoder(settings.architecture, run.engine).to(device)
-    if settings.channels_last:
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    model = group.share(network)
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    position = Position()
-    if state is not None:
-        load_weights(network, state["model"], str(folder.checkpoint))
-        optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["generator"])
-        position = Position(**state["position"])
-    if group.first:
-        folder.keep_metrics(position.step)
-
-    # What is left to do.
-    steps_of = [schedule.steps(epoch) for epoch in range(schedule.last_epoch + 1)]
-    total = sum(steps_of)
+def _train(plan: TrainingPlan, session: Session) -> None:
+    settings, schedule, run, group = plan.settings, plan.schedule, session.run, session.group
+    network, optimizer, position = _start(plan, session)
+    model = group.share(network).train()
+    losses = Losses(group)
+    total, every = schedule.total_steps, look_every(group.device, run)
     batches = load_steps(
         plan.clips,
         schedule,
@@ -186,100 +173,122 @@ def _train(
         rank=group.rank,
         processes=group.processes,
         workers=run.workers,
-        pin=device.type == "cuda",
+        pin=group.device.type == "cuda",
     )
-    bar = (
-        progress_bar(total, f"train {settings.network}", done=position.step)
-        if group.first
-        else tqdm(disable=True)
-    )
-    began = time.monotonic() - position.seconds
-    saved = time.monotonic()
-    model.train()
-    with Stopper(run.max_minutes) as stopper, bar:
+    with session.steps(total, done=position.step, seconds=position.seconds):
         for batch in batches:
             # Forward, backward, update.
-            clips, target, signs = prepare(batch, plan, device)
-            with torch.autocast(device.type, torch.bfloat16, settings.precision == "bf16"):
+            clips, target, signs = prepare(batch, plan, group.device)
+            with torch.autocast(group.device.type, torch.bfloat16, settings.precision == "bf16"):
                 output, penalty = model(clips, penalty=True)
-            losses = reconstruction_loss(output.float(), target) * signs
+            found = reconstruction_loss(output.float(), target) * signs
             # DDP takes the mean over processes: this makes it the mean over the step's clips.
             share = group.processes / batch.step.total
-            loss = (losses.sum() + penalty * len(losses)) * share
+            loss = (found.sum() + penalty * len(found)) * share
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
+            position.count(batch.step)
+            losses.add(found, batch.pseudo)
 
-            # All processes agree on the losses, and on whether to stop or to save.
-            found, pseudo = losses.detach().cpu(), batch.pseudo
-            due = group.first and time.monotonic() - saved >= 60 * run.checkpoint_minutes
-            *sums, stop, save = group.sums(
-                [
-                    float(found[~pseudo].sum()),
-                    float((~pseudo).sum()),
-                    float(found[pseudo].sum()),
-                    float(pseudo.sum()),
-                    float(stopper.wanted),
-                    float(due),
-                ]
-            )
-            mean = (sums[0] + sums[2]) / batch.step.total
-            check_finite(mean, batch.step, folder.path, settings)
-            position.add(batch.step, (sums[0], sums[1], sums[2], sums[3]), time.monotonic() - began)
-            bar.set_postfix(loss=f"{mean:.5f}", refresh=False)
-            bar.update()
-            if position.step % run.log_steps == 0:
-                tracker.write(
-                    "step",
-                    position.step,
-                    epoch=position.epoch,
-                    clips=position.clips,
-                    loss=mean,
-                    seconds=round(position.seconds, 3),
+            # Now and then: look at the losses, log, save, stop; at an epoch's end also measure.
+            ends = position.done == schedule.steps(position.epoch)
+            if ends or position.step % every == 0:
+                due = group.first and session.save_due(60 * run.checkpoint_minutes)
+                mean, stop, save = losses.look(position, session.stopper.wanted, due)
+                _say(mean, batch.step, position, session, settings)
+                if ends:
+                    _close_epoch(network, position, plan, session)
+                session.keep(
+                    lambda: _state(network, optimizer, position),
+                    save=bool(ends or save),
+                    stop=bool(stop),
                 )
-
-            # The end of an epoch, or of the time given.
-            epoch_ends = position.done == steps_of[position.epoch]
-            if epoch_ends:
-                position.close_epoch(holdout_loss(network, plan, group, run.holdout_stride))
-                tracker.write("epoch", position.step, **position.last)
-                if group.first and run.snapshots and (position.epoch + 1) % run.snapshots == 0:
-                    folder.snapshot(network, position.epoch + 1)
-            if (epoch_ends or save or stop) and position.step < total:
-                if group.first:
-                    folder.save(
-                        {
-                            "recipe": plan.recipe,
-                            "model": network.state_dict(),
-                            "optimizer": optimizer.state_dict(),
-                            "position": asdict(position),
-                            "generator": torch.get_rng_state(),
-                        }
-                    )
-                group.wait()
-                saved = time.monotonic()
-            if stop and position.step < total:
-                _say_stopped(folder, position, total, group, stopper.signalled)
-                raise KeyboardInterrupt
-
     if group.first:
-        result = {"steps": position.step, "processes": group.processes, "engine": run.engine}
-        result |= position.last
-        folder.finish(network, plan.recipe, result)
-        print(
-            f"{folder.path}: trained on {position.clips} clips in {position.step} steps, "
-            f"{position.seconds:.0f} s; loss {_shown(position.last['loss'])}, on held-out videos "
-            f"{_shown(position.last['holdout_loss'])}"
-        )
+        _finish(network, position, plan, session)
     group.wait()
 
 
-def _say_stopped(
-    folder: RunFolder, position: Position, total: int, group: Group, signalled: bool
+def look_every(device: torch.device, run: RunSettings) -> int:
+    """Return after how many steps losses are looked at: on a CPU, where it costs nothing, each."""
+    return run.log_steps if device.type == "cuda" else 1
+
+
+def _start(
+    plan: TrainingPlan, session: Session
+) -> tuple[nn.Module, torch.optim.Optimizer, Position]:
+    """Make the network from its seed, or as a checkpoint has it."""
+    settings, run, device = plan.settings, session.run, session.group.device
+    keep_freed_memory()
+    torch.manual_seed(settings.seed)
+    torch.backends.cudnn.deterministic = run.deterministic
+    torch.backends.cudnn.benchmark = not run.deterministic
+    warn_if_emulated(settings.precision, device.type)
+    network = build_autoencoder(settings.architecture, run.engine).to(device)
+    if settings.channels_last:
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    fused = device.type == "cuda"
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=fused)
+    if session.state is None:
+        return network, optimizer, Position()
+    load_weights(network, session.state["model"], str(session.folder.checkpoint))
+    optimizer.load_state_dict(session.state["optimizer"])
+    torch.set_rng_state(session.state["generator"])
+    return network, optimizer, Position(**session.state["position"])
+
+
+def _state(
+    network: nn.Module, optimizer: torch.optim.Optimizer, position: Position
+) -> dict[str, Any]:
+    return {
+        "model": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "position": asdict(position),
+    }
+
+
+def _say(
+    mean: float, step: Step, position: Position, session: Session, settings: AutoencoderTraining
 ) -> None:
-    if group.first:
-        why = "asked to stop" if signalled else "the time given by max_minutes is over"
-        print(f"{folder.path}: {why}; step {position.step} of {total} is saved")
+    """Check, show and log the loss of the last step."""
+    advice = "precision fp32 or " if settings.precision == "bf16" else ""
+    advice += "less p, " if settings.negative else ""
+    advice += f"a learning_rate below {settings.learning_rate:g}"
+    session.check_finite(mean, f"epoch {step.epoch}, step {step.number}", advice)
+    position.seconds = session.seconds
+    session.advance(f"{mean:.5f}", position.step - session.done)
+    if position.step % session.run.log_steps == 0:
+        session.tracker.write(
+            "step",
+            position.step,
+            epoch=position.epoch,
+            clips=position.clips,
+            loss=mean,
+            seconds=round(position.seconds, 3),
+        )
+
+
+def _close_epoch(
+    network: nn.Module, position: Position, plan: TrainingPlan, session: Session
+) -> None:
+    """Measure and log an epoch, and keep its weights if they were asked for."""
+    run = session.run
+    position.close_epoch(holdout_loss(network, plan, session.group, run.holdout_stride))
+    session.tracker.write("epoch", position.step, **position.last)
+    if session.group.first and run.snapshots and (position.epoch + 1) % run.snapshots == 0:
+        session.folder.snapshot(network, position.epoch + 1)
+
+
+def _finish(network: nn.Module, position: Position, plan: TrainingPlan, session: Session) -> None:
+    """Write the result and say so."""
+    result: dict[str, Any] = {"steps": position.step, "processes": session.group.processes}
+    result |= {"engine": session.run.engine, **position.last}
+    session.folder.finish(network, plan.recipe, result)
+    print(
+        f"{session.folder.path}: trained on {position.clips} clips in {position.step} steps, "
+        f"{position.seconds:.0f} s; loss {_shown(position.last['loss'])}, on held-out videos "
+        f"{_shown(position.last['holdout_loss'])}"
+    )
 
 
 def _shown(value: float | None) -> str:

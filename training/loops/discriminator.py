@@ -5,8 +5,6 @@ Features are small: those of all training frames are read once and kept in memor
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.base.errors import ConfigurationError, DataError
-from pipeline.base.progress import progress_bar
+from pipeline.base.errors import DataError
 from pipeline.shards.reader import Dataset, VideoInfo, open_dataset
 from training.feed.clips import training_videos
 from training.feed.order import ORDER
-from training.loops.plan import TrainingError
+from training.loops.session import Session, alone, open_session
 from training.networks.autoencoder import load_weights
 from training.networks.discriminator import DiscriminatorSettings, build_discriminator
 from training.record.folder import RunFolder
 from training.record.processes import join_processes
 from training.record.recipe import make_recipe
-from training.record.reuse import adopt
-from training.record.stopping import Stopper
-from training.record.tracking import Tracker
 from training.settings.base import DiscriminatorTraining, RunSettings
 
 STAGES = ("features", "pa_features")
@@ -78,26 +72,15 @@ def train_discriminator(
     )
     recipe = make_recipe("discriminator", settings, architecture, dataset, STAGES, videos, holdout)
     folder = RunFolder(out)
-    with ExitStack() as stack:
-        group = stack.enter_context(join_processes(run.device))
-        if group.processes > 1:
-            raise ConfigurationError("training discriminator runs on one process, without torchrun")
-        stack.enter_context(folder.claimed())
-        if overwrite:
-            folder.clear()
-        elif run.reuse:
-            adopt(folder, run.reuse, recipe)
-        if folder.finished(recipe):
-            print(f"{folder.path}: trained already, with these settings; nothing to do")
-            return folder.path
-        state = folder.load(recipe)
-        if state is None and resume:
-            raise ConfigurationError(f"{folder.checkpoint}: there is no checkpoint to resume from")
-        tracker = Tracker(folder, recipe, run.tracker)
-        stack.callback(tracker.close)
-        examples = read_examples(dataset, videos).to(group.device)
-        held = read_examples(dataset, holdout).to(group.device) if holdout else None
-        _train(examples, held, architecture, settings, recipe, folder, state, tracker, run)
+    with join_processes(run.device) as group:
+        alone(group, "discriminator")
+        with open_session(
+            folder, recipe, run, group, resume=resume, overwrite=overwrite, unit="epoch"
+        ) as session:
+            if session is not None:
+                examples = read_examples(dataset, videos).to(group.device)
+                held = read_examples(dataset, holdout).to(group.device) if holdout else None
+                _train(examples, held, architecture, settings, session)
     return folder.path
 
 
@@ -106,11 +89,7 @@ def _train(
     held: Examples | None,
     architecture: DiscriminatorSettings,
     settings: DiscriminatorTraining,
-    recipe: dict[str, Any],
-    folder: RunFolder,
-    state: dict[str, Any] | None,
-    tracker: Tracker,
-    run: RunSettings,
+    session: Session,
 ) -> None:
     torch.manual_seed(settings.seed)
     network = build_discriminator(architecture).to(examples.labels.device)
@@ -120,64 +99,64 @@ def _train(
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
     )
-    done, spent, last = 0, 0.0, {}
-    if state is not None:
-        load_weights(network, state["model"], str(folder.checkpoint))
-        optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["generator"])
-        done, spent, last = (state["position"][name] for name in ("epoch", "seconds", "last"))
-    steps = -(-len(examples) // settings.batch)
-    folder.keep_metrics(done * steps)
-    began, saved = time.monotonic() - spent, time.monotonic()
-    bar = progress_bar(settings.epochs, "train discriminator", done=done)
-    with Stopper(run.max_minutes) as stopper, bar:
+    position: dict[str, Any] = {"epoch": 0, "seconds": 0.0, "last": {}}
+    if session.state is not None:
+        load_weights(network, session.state["model"], str(session.folder.checkpoint))
+        optimizer.load_state_dict(session.state["optimizer"])
+        torch.set_rng_state(session.state["generator"])
+        position = session.state["position"]
+    done, steps = position["epoch"], -(-len(examples) // settings.batch)
+
+    def state() -> dict[str, Any]:
+        networks = {"model": network.state_dict(), "optimizer": optimizer.state_dict()}
+        return networks | {"position": position}
+
+    with session.steps(
+        settings.epochs, done=done, logged=done * steps, seconds=position["seconds"]
+    ):
         for epoch in range(done, settings.epochs):
-            order = np.random.default_rng((ORDER, settings.seed, epoch)).permutation(len(examples))
-            summed = torch.zeros((), dtype=torch.float64)
-            for at in range(0, len(order), settings.batch):
-                chosen = torch.from_numpy(order[at : at + settings.batch])
-                labels = examples.labels[chosen]
-                logits = network(examples.features[chosen])
-                loss = F.binary_cross_entropy_with_logits(logits, labels)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                summed += loss.detach().cpu() * len(labels)
-            loss_of_epoch = float(summed) / len(examples)
-            if loss_of_epoch - loss_of_epoch != 0:
-                raise TrainingError(
-                    f"{folder.path}: the loss is {loss_of_epoch} in epoch {epoch}; try a "
-                    f"learning_rate below {settings.learning_rate:g} (with --overwrite), and "
-                    "`python -m pipeline verify` if the shards may be damaged"
-                )
-            seconds = round(time.monotonic() - began, 3)
-            last = {"epoch": epoch, "loss": loss_of_epoch, **evaluate(network, held)}
-            tracker.write("epoch", (epoch + 1) * steps, **last, seconds=seconds)
-            bar.set_postfix(loss=f"{loss_of_epoch:.5f}", refresh=False)
-            bar.update()
-            if run.snapshots and (epoch + 1) % run.snapshots == 0:
-                folder.snapshot(network, epoch + 1)
-            ends = epoch + 1 == settings.epochs
-            if not ends and (stopper.wanted or time.monotonic() - saved >= CHECKPOINT_SECONDS):
-                folder.save(
-                    {
-                        "recipe": recipe,
-                        "model": network.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "position": {"epoch": epoch + 1, "seconds": seconds, "last": last},
-                        "generator": torch.get_rng_state(),
-                    }
-                )
-                saved = time.monotonic()
-            if stopper.wanted and not ends:
-                print(f"{folder.path}: stopped; epoch {epoch + 1} of {settings.epochs} is saved")
-                raise KeyboardInterrupt
-    folder.finish(network, recipe, {"steps": settings.epochs * steps, **last, "seconds": seconds})
+            loss = _epoch(network, optimizer, examples, settings, epoch)
+            advice = f"a learning_rate below {settings.learning_rate:g}"
+            session.check_finite(loss, f"epoch {epoch}", advice)
+            last = {"epoch": epoch, "loss": loss, **evaluate(network, held)}
+            position = {"epoch": epoch + 1, "seconds": round(session.seconds, 3), "last": last}
+            session.tracker.write("epoch", (epoch + 1) * steps, **last, seconds=position["seconds"])
+            session.advance(f"{loss:.5f}")
+            if session.run.snapshots and (epoch + 1) % session.run.snapshots == 0:
+                session.folder.snapshot(network, epoch + 1)
+            session.keep(
+                state, save=session.save_due(CHECKPOINT_SECONDS), stop=session.stopper.wanted
+            )
+    last, seconds = position["last"], position["seconds"]
+    result = {"steps": settings.epochs * steps, **last, "seconds": seconds}
+    session.folder.finish(network, session.recipe, result)
     auc = last["holdout_auc"]
     print(
-        f"{folder.path}: trained on {len(examples)} frames, {seconds:.0f} s; loss "
+        f"{session.folder.path}: trained on {len(examples)} frames, {seconds:.0f} s; loss "
         f"{last['loss']:.4f}, AUC on held-out videos {'(none)' if auc is None else f'{auc:.4f}'}"
     )
+
+
+def _epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    examples: Examples,
+    settings: DiscriminatorTraining,
+    epoch: int,
+) -> float:
+    """Take an epoch's steps and return its mean loss, which is looked at once."""
+    device = examples.labels.device
+    rng = np.random.default_rng((ORDER, settings.seed, epoch))
+    order = torch.from_numpy(rng.permutation(len(examples))).to(device)
+    summed = torch.zeros((), dtype=torch.float64, device=device)
+    for chosen in order.split(settings.batch):
+        logits = network(examples.features[chosen])
+        loss = F.binary_cross_entropy_with_logits(logits, examples.labels[chosen])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        summed += loss.detach() * len(chosen)
+    return float(summed) / len(examples)
 
 
 def feature_length(dataset: Dataset, video: VideoInfo) -> int:

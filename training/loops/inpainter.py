@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 import shutil
-import time
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from torch import nn
 
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.base.files import write_json
-from pipeline.base.progress import progress_bar
 from pipeline.models.source import digest_of
 from pipeline.shards.reader import open_dataset
 from training.feed.clips import training_videos
@@ -35,12 +33,10 @@ from training.loops.inpainter_networks import (
     scale_latents,
     take_codes,
 )
-from training.loops.plan import TrainingError
+from training.loops.session import Session, alone, open_session
 from training.record.folder import RunFolder, read_recipe
 from training.record.processes import join_processes
 from training.record.recipe import make_recipe
-from training.record.stopping import Stopper
-from training.record.tracking import Tracker
 from training.settings.base import RunSettings
 from training.settings.inpainter import InpainterTraining
 
@@ -114,24 +110,14 @@ def train_inpainter(
         "inpainter", settings, settings.architecture, dataset, ("frames",), videos, holdout, **start
     )
     folder = InpainterFolder(out)
-    with ExitStack() as stack:
-        group = stack.enter_context(join_processes(run.device))
-        if group.processes > 1:
-            raise ConfigurationError("training inpainter runs on one process, without torchrun")
-        stack.enter_context(folder.claimed())
-        if overwrite:
-            folder.clear()
-        if folder.finished(recipe):
-            print(f"{folder.path}: trained already, with these settings; nothing to do")
-            return folder.model
-        state = folder.load(recipe)
-        if state is None and resume:
-            raise ConfigurationError(f"{folder.checkpoint}: there is no checkpoint to resume from")
-        tracker = Tracker(folder, recipe, run.tracker)
-        stack.callback(tracker.close)
-        held = crops_of(dataset, holdout) if holdout else None
-        crops = crops_of(dataset, videos)
-        _train(crops, held, settings, recipe, folder, state, tracker, run, group.device)
+    with join_processes(run.device) as group:
+        alone(group, "inpainter")
+        with open_session(
+            folder, recipe, run, group, resume=resume, overwrite=overwrite
+        ) as session:
+            if session is not None:
+                held = crops_of(dataset, holdout) if holdout else None
+                _train(crops_of(dataset, videos), held, settings, folder, session)
     return folder.model
 
 
@@ -139,27 +125,12 @@ def _train(
     crops: Crops,
     held: Crops | None,
     settings: InpainterTraining,
-    recipe: dict[str, Any],
     folder: InpainterFolder,
-    state: dict[str, Any] | None,
-    tracker: Tracker,
-    run: RunSettings,
-    device: torch.device,
+    session: Session,
 ) -> None:
-    networks = Networks(settings).to(device)
-    networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    step, spent = 0, 0.0
-    if state is not None:
-        networks.load_state_dict(state["model"])
-        step, spent = state["position"]["step"], state["position"]["seconds"]
-    optimizer = make_optimizer(networks, settings, step)
-    if state is not None and state["optimizer"] is not None:
-        optimizer.load_state_dict(state["optimizer"])
-    folder.keep_metrics(step)
-    began, saved = time.monotonic() - spent, time.monotonic()
-    total = settings.vq_steps + settings.unet_steps
-    bar = progress_bar(total, "train inpainter", done=step)
-    with Stopper(run.max_minutes) as stopper, bar:
+    device, total = session.group.device, settings.vq_steps + settings.unet_steps
+    networks, optimizer, step, seconds = _start(settings, session)
+    with session.steps(total, done=step, seconds=seconds):
         while step < total:
             # The second model begins where the first is done.
             if step == settings.vq_steps and settings.vq_steps:
@@ -183,30 +154,40 @@ def _train(
 
             # Tell, save, stop.
             value = float(loss.detach())
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"{folder.path}: the loss is {value} in step {step}; the last checkpoint is "
-                    "kept. Try lower learning rates (with --overwrite)"
-                )
+            session.check_finite(value, f"step {step}", "lower learning rates")
             phase = "vq" if step <= settings.vq_steps else "unet"
-            bar.set_postfix(loss=f"{phase} {value:.4f}", refresh=False)
-            bar.update()
-            seconds = round(time.monotonic() - began, 3)
-            if step % run.log_steps == 0:
-                tracker.write("step", step, phase=phase, loss=value, seconds=seconds)
-            stop = stopper.wanted
-            due = time.monotonic() - saved >= 60 * run.checkpoint_minutes
-            if step < total and (due or stop or step == settings.vq_steps):
-                position = {"step": step, "seconds": seconds}
-                folder.save(checkpoint(networks, optimizer, recipe, position))
-                saved = time.monotonic()
-            if stop and step < total:
-                print(f"{folder.path}: stopped; step {step} of {total} is saved")
-                raise KeyboardInterrupt
-    result = {"steps": total, "seconds": seconds, **evaluate(networks, held, settings)}
+            session.advance(f"{phase} {value:.4f}")
+            position = {"step": step, "seconds": round(session.seconds, 3)}
+            if step % session.run.log_steps == 0:
+                seconds = position["seconds"]
+                session.tracker.write("step", step, phase=phase, loss=value, seconds=seconds)
+            due = session.save_due(60 * session.run.checkpoint_minutes)
+            session.keep(
+                partial(checkpoint, networks, optimizer, settings, position),
+                save=due or step == settings.vq_steps,
+                stop=session.stopper.wanted,
+            )
+    result = {"steps": total, "seconds": round(session.seconds, 3)}
+    result |= evaluate(networks, held, settings)
     dtype = torch.float16 if settings.weights == "fp16" else torch.float32
-    folder.commit(networks.pipeline(dtype), recipe, result)
-    print(f"{folder.model}: trained in {seconds:.0f} s; {result}")
+    folder.commit(networks.pipeline(dtype), session.recipe, result)
+    print(f"{folder.model}: trained in {result['seconds']:.0f} s; {result}")
+
+
+def _start(
+    settings: InpainterTraining, session: Session
+) -> tuple[Networks, torch.optim.Optimizer, int, float]:
+    """Make both models from their seed, or as a checkpoint has them; its step and seconds."""
+    networks = Networks(settings).to(session.group.device)
+    networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if session.state is None:
+        return networks, make_optimizer(networks, settings, 0), 0, 0.0
+    networks.load_state_dict(session.state["model"])
+    position = session.state["position"]
+    optimizer = make_optimizer(networks, settings, position["step"])
+    if session.state["optimizer"] is not None:
+        optimizer.load_state_dict(session.state["optimizer"])
+    return networks, optimizer, position["step"], position["seconds"]
 
 
 def make_optimizer(
@@ -218,16 +199,14 @@ def make_optimizer(
 
 
 def checkpoint(
-    networks: Networks, optimizer: Any, recipe: dict[str, Any], position: dict[str, Any]
+    networks: Networks, optimizer: Any, settings: InpainterTraining, position: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what :meth:`RunFolder.load` gives back; at the models' boundary no optimizer."""
-    boundary = position["step"] == recipe["settings"]["vq_steps"]
+    """Return what the next step depends on; at the models' boundary no optimizer."""
+    boundary = position["step"] == settings.vq_steps
     return {
-        "recipe": recipe,
         "model": networks.state_dict(),
         "optimizer": None if boundary else optimizer.state_dict(),
         "position": position,
-        "generator": torch.get_rng_state(),
     }
 
 

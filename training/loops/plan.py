@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.base.errors import ProjectError
 from pipeline.shards.reader import Dataset, VideoInfo
 from training.feed.clips import Batch, TrainingClips, training_videos
-from training.feed.order import Schedule, Step, clip_starts
+from training.feed.order import Schedule, clip_starts
 from training.feed.pseudo_anomalies import intruders_digest, load_intruders
 from training.feed.reading import flow_scale, to_network
 from training.networks.autoencoder import reconstruction_loss
 from training.record.processes import Group
 from training.record.recipe import make_recipe
 from training.settings.base import AutoencoderTraining
-
-
-class TrainingError(ProjectError):
-    """The training itself went wrong: its loss is no number any more."""
-
-    exit_status = 1
 
 
 @dataclass(frozen=True)
@@ -90,15 +82,17 @@ def prepare(
         return clips.contiguous(memory_format=layout)
 
     target = shown(batch.target)
-    signs = torch.ones(len(target), device=device)
+    signs = torch.ones(len(target))
     if not batch.pseudo.any():
-        return target, target, signs
-    pseudo = batch.pseudo.to(device)
+        return target, target, signs.to(device, non_blocking=True)
+    # What depends on the clips' kinds is worked out here: a GPU asked for it would have to wait.
+    where = batch.pseudo.nonzero().flatten().to(device, non_blocking=True)
     clips = target.clone(memory_format=torch.preserve_format)
-    clips[pseudo] = shown(batch.replaced)
+    clips.index_copy_(0, where, shown(batch.replaced))
     if plan.settings.negative:
-        return clips, clips, torch.where(pseudo, -signs, signs)
-    return clips, target, signs
+        signs[batch.pseudo] = -1
+        target = clips
+    return clips, target, signs.to(device, non_blocking=True)
 
 
 @torch.no_grad()
@@ -120,16 +114,3 @@ def holdout_loss(network: nn.Module, plan: TrainingPlan, group: Group, stride: i
     network.train()
     total = group.sums([total])[0]
     return total / len(where) if where else None
-
-
-def check_finite(loss: float, step: Step, where: Path, settings: AutoencoderTraining) -> None:
-    """Raise TrainingError if the loss is NaN or infinite."""
-    if loss - loss == 0:
-        return
-    advice = "precision fp32 or " if settings.precision == "bf16" else ""
-    advice += "less p, " if settings.negative else ""
-    raise TrainingError(
-        f"{where}: the loss is {loss} in epoch {step.epoch}, step {step.number}; the last "
-        f"checkpoint is kept. Try {advice}a learning_rate below {settings.learning_rate:g} "
-        "(with --overwrite), and `python -m pipeline verify` if the shards may be damaged"
-    )

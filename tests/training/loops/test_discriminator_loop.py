@@ -13,8 +13,9 @@ from pipeline.shards.reader import open_dataset
 from tests.training.loops.test_loop import StopAt
 from tests.training.toys import FEATURES, write_dataset
 from training.loops import discriminator as discriminator_loop
+from training.loops import session
 from training.loops.discriminator import read_examples, train_discriminator
-from training.loops.plan import TrainingError
+from training.loops.session import TrainingError
 from training.networks.discriminator import DiscriminatorSettings, build_discriminator
 from training.record.folder import load_trained
 from training.settings.base import DiscriminatorTraining, RunSettings
@@ -81,8 +82,7 @@ def test_held_out_videos_are_measured(shards, tmp_path):
 def test_an_interrupted_training_goes_on_bit_for_bit(shards, tmp_path, monkeypatch, stop):
     train_discriminator(shards, tmp_path / "whole", SETTINGS)
     with monkeypatch.context() as patch:
-        # It is asked twice an epoch: whether to save, and whether to stop.
-        patch.setattr(discriminator_loop, "Stopper", lambda minutes: _Stops(stop))
+        patch.setattr(session, "Stopper", lambda minutes: _Stops(stop))
         with pytest.raises(KeyboardInterrupt):
             train_discriminator(shards, tmp_path / "parts", SETTINGS)
     train_discriminator(shards, tmp_path / "parts", SETTINGS, resume=True)
@@ -95,7 +95,7 @@ class _Stops(StopAt):
     """Wants to stop from the given epoch on, however often it is asked."""
 
     def __init__(self, epoch):
-        super().__init__(2 * epoch - 1)
+        super().__init__(epoch)
 
     @property
     def wanted(self):

@@ -73,6 +73,8 @@ def test_resumes_bit_for_bit(shards, tmp_path, stop, monkeypatch):
     asked = {"steps": 0}
 
     class StopAfter:
+        signalled = True
+
         def __init__(self, minutes=None):
             pass
 
@@ -88,7 +90,7 @@ def test_resumes_bit_for_bit(shards, tmp_path, stop, monkeypatch):
             return asked["steps"] >= stop
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.loops.inpainter.Stopper", StopAfter)
+        patch.setattr("training.loops.session.Stopper", StopAfter)
         with pytest.raises(KeyboardInterrupt):
             train_inpainter(shards, tmp_path / "parts", SMALL)
     assert (tmp_path / "parts" / "checkpoint.pt").is_file()

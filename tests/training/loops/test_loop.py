@@ -16,8 +16,10 @@ from pipeline.shards.reader import open_dataset
 from tests.training.loops.test_plan import one_batch
 from tests.training.toys import write_dataset
 from training.loops import autoencoder as loop
+from training.loops import session
 from training.loops.autoencoder import train_autoencoder
-from training.loops.plan import TrainingError, prepare
+from training.loops.plan import prepare
+from training.loops.session import TrainingError
 from training.networks.autoencoder import AutoencoderSettings, build_autoencoder
 from training.networks.memory import MemorySettings
 from training.record.folder import load_trained
@@ -103,7 +105,7 @@ def test_the_held_out_loss_is_that_of_the_weights(shards, small, tmp_path):
 def test_an_interrupted_training_goes_on_bit_for_bit(shards, small, tmp_path, monkeypatch, stop):
     train_autoencoder(shards, tmp_path / "whole", small(), INLINE)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "Stopper", StopAt(stop))
+        patch.setattr(session, "Stopper", StopAt(stop))
         with pytest.raises(KeyboardInterrupt):
             train_autoencoder(shards, tmp_path / "parts", small(), INLINE)
     assert (tmp_path / "parts/checkpoint.pt").exists()
@@ -117,15 +119,18 @@ def test_an_interrupted_training_goes_on_bit_for_bit(shards, small, tmp_path, mo
 def test_a_killed_training_goes_on_from_its_last_checkpoint(shards, small, tmp_path, monkeypatch):
     train_autoencoder(shards, tmp_path / "whole", small(), INLINE)
 
+    say = loop._say
+
     class Killed(BaseException):
         pass
 
-    def die(*arguments):
-        if arguments[1].epoch == 1 and arguments[1].number == 1:
+    def die(mean, step, *others):
+        if step.epoch == 1 and step.number == 1:
             raise Killed
+        return say(mean, step, *others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "check_finite", die)
+        patch.setattr(loop, "_say", die)
         with pytest.raises(Killed):
             train_autoencoder(shards, tmp_path / "parts", small(), INLINE)
     train_autoencoder(shards, tmp_path / "parts", small(), INLINE)
@@ -134,12 +139,15 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(shards, small, tmp_p
 
 
 def test_a_signal_stops_with_a_checkpoint(shards, small, tmp_path, monkeypatch):
-    def signal_once(*arguments):
-        if arguments[1].number == 0:
+    say = loop._say
+
+    def signal_once(mean, step, *others):
+        if step.number == 0:
             os.kill(os.getpid(), signal.SIGTERM)
+        return say(mean, step, *others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "check_finite", signal_once)
+        patch.setattr(loop, "_say", signal_once)
         with pytest.raises(KeyboardInterrupt):
             train_autoencoder(shards, tmp_path, small(epochs=100), INLINE)
     assert (tmp_path / "checkpoint.pt").exists()
@@ -184,7 +192,7 @@ def test_another_recipe_is_refused_and_the_difference_named(shards, small, tmp_p
 
 def test_a_checkpoint_of_another_recipe_is_refused(shards, small, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "Stopper", StopAt(2))
+        patch.setattr(session, "Stopper", StopAt(2))
         with pytest.raises(KeyboardInterrupt):
             train_autoencoder(shards, tmp_path, small(), INLINE)
     wide = small(architecture=AutoencoderSettings(channels=(4, 4, 4, 4)))

@@ -6,7 +6,7 @@ import torch
 
 from pipeline.base.errors import ConfigurationError
 from pipeline.shards.reader import open_dataset
-from training.loops.plan import TrainingError, check_finite, plan_training, prepare
+from training.loops.plan import plan_training, prepare
 from training.record.processes import Group
 
 ALONE = Group(0, 1, torch.device("cpu"))
@@ -56,11 +56,3 @@ def test_the_intruders_are_part_of_the_recipe(shards, small):
 def test_too_many_processes_are_refused(shards, small):
     with pytest.raises(ConfigurationError, match="fewer than the 9 processes"):
         plan_training(open_dataset(shards), small(), Group(0, 9, torch.device("cpu")))
-
-
-@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
-def test_only_finite_losses_pass(shards, small, tmp_path, loss):
-    step = next(plan_training(open_dataset(shards), small(), ALONE).schedule.remaining(1, 0))
-    check_finite(-3.0, step, tmp_path, small())
-    with pytest.raises(TrainingError, match=r"epoch 1, step 0.*precision fp32"):
-        check_finite(loss, step, tmp_path, small(precision="bf16"))
