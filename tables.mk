@@ -19,8 +19,6 @@ runs   = $(foreach m,$(METHODS),$(foreach s,$(call seeds,$m),$(1:%=%/-/$m/$s)))
 onto   = $(foreach m,$(METHODS),$(foreach s,$(call seeds,$m),$(1:%=$(TRAIN)/%/$m/$s)))
 others = $(filter-out $(TRAIN),$(DATASETS))
 
-.PHONY: table1 table3 table4 ablation figures figures.drawn
-
 table1: | setup ## Tables 1 and 2: every method on DATASETS, beside the published numbers
 	$(call launch,$(DATASETS:%=shards/%/-),$(addprefix run/,$(call runs,$(DATASETS))))
 	$(call print,$@)
@@ -43,10 +41,7 @@ ablation: | setup ## indicators, protocols, and VARIANTS of the paper's method
 figures: | setup ## Figures 2 to 4 of DATASETS over METHODS, and a page that compares them
 	$(call launch,$(DATASETS:%=shards/%/-),\
 	  $(foreach m,$(METHODS),$(DATASETS:%=run/%/-/$m/$(firstword $(SEEDS)))))
-	@+$(MAKE) --no-print-directory figures.drawn
-
-figures.drawn: # apart from the above: what has been scored by now is looked for anew
-	$(foreach d,$(DATASETS),$(call compare,$d,$(call scored,$d)))
+	$(foreach d,$(DATASETS),$(call compare,$d,$(call methods,$d)))
 
 # ---------------------------------------------------------------- how
 
@@ -54,7 +49,7 @@ empty :=
 space := $(empty) $(empty)
 comma := ,
 list   = '[$(subst $(space),$(comma),$(strip $(1)))]'
-scored = $(dir $(wildcard $(foreach m,$(METHODS),$(RUNS)/$(1)/$(PRESET)/$m-seed$(firstword $(SEEDS))/metrics.json)))
+methods = $(foreach m,$(METHODS),$(call q,$(RUNS)/$(1)/$(PRESET)/$m-seed$(firstword $(SEEDS))))
 
 # Shards first, then runs; -k: what fails does not stop the rest.
 define launch
@@ -63,13 +58,15 @@ define launch
 endef
 
 define print
-@$(PYTHON) -m evaluation tables $(DATASETS) --which $(1) --runs $(RUNS) --preset $(PRESET) \
-  --out $(TABLES)$(if $(PROTOCOLS), --protocols $(call list,$(PROTOCOLS)))$(if $(filter table3,$(1)), --train $(TRAIN))
+@$(PYTHON) -m evaluation tables $(DATASETS) --which $(1) --runs $(call q,$(RUNS)) --preset $(PRESET) \
+  --out $(call q,$(TABLES))$(if $(PROTOCOLS), --protocols $(call list,$(PROTOCOLS)))$(if $(filter table3,$(1)), --train $(TRAIN))
 endef
 
 define compare
-@$(if $(word 2,$(2)),$(PYTHON) -m evaluation compare $(2) --out $(TABLES)/$(1) $(FIGURES),\
-  echo "$(1): fewer than two methods have been scored: no figures")
+@runs=(); for run in $(2); do [ ! -e "$$run/metrics.json" ] || runs+=("$$run"); done; \
+if [ $${#runs[@]} -gt 1 ]; \
+then $(PYTHON) -m evaluation compare "$${runs[@]}" --out $(call q,$(TABLES)/$(1)) $(FIGURES); \
+else echo "$(1): fewer than two methods have been scored: no figures"; fi
 
 endef
 
@@ -79,16 +76,16 @@ variant = $(filter-out -,$(call part,3))
 where   = $(RUNS)/$(call part,2)/$(PRESET)$(addprefix -,$(variant))
 run     = $(where)/$(call part,4)-seed$(call part,5)
 # Failures leave a line that the tables show, until the next attempt.
-note    = { mkdir -p $(1); echo "$(2)" > $(1)/failed.txt; exit 1; }
+note    = { mkdir -p $(call q,$(1)); echo "$(2)" > $(call q,$(1)/failed.txt); exit 1; }
 
 shards/%:
-	@rm -f $(where)/failed.txt
-	@$(PIPELINE).data.find $(call part,2) $(call FOLDER,$(call part,2)) || $(call note,$(where),data not at hand)
+	@rm -f $(call q,$(where)/failed.txt)
+	@$(PIPELINE).data.find $(call part,2) $(call q,$(call FOLDER,$(call part,2))) || $(call note,$(where),data not at hand)
 	@$(MAKE) --no-print-directory $(call part,2).shards VARIANT=$(variant) || $(call note,$(where),shards failed)
 
 run/%:
-	@rm -f $(run)/failed.txt
-	@[ -e $(where)/failed.txt ] || $(MAKE) --no-print-directory $(call part,2).evaluate CHECKED=1 \
+	@rm -f $(call q,$(run)/failed.txt)
+	@[ -e $(call q,$(where)/failed.txt) ] || $(MAKE) --no-print-directory $(call part,2).evaluate CHECKED=1 \
 	  VARIANT=$(variant) METHOD=$(call part,4) SEED=$(call part,5) || $(call note,$(run),failed)
 
 # Here the third part is the data set that is scored.
@@ -96,7 +93,7 @@ onto/%: from = $(RUNS)/$(call part,2)/$(PRESET)
 onto/%: to   = $(RUNS)/$(call part,3)/$(PRESET)
 onto/%: run  = $(from)/$(call part,4)-seed$(call part,5)/transfer/$(call part,3)
 onto/%:
-	@rm -f $(run)/failed.txt
-	@[ -e $(from)/failed.txt ] || [ -e $(to)/failed.txt ] || $(MAKE) --no-print-directory \
+	@rm -f $(call q,$(run)/failed.txt)
+	@[ -e $(call q,$(from)/failed.txt) ] || [ -e $(call q,$(to)/failed.txt) ] || $(MAKE) --no-print-directory \
 	  $(call part,2).transfer ONTO=$(call part,3) CHECKED=1 METHOD=$(call part,4) SEED=$(call part,5) \
 	  || $(call note,$(run),failed)

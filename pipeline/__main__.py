@@ -28,7 +28,7 @@ def main() -> int | None:
     """Parse the command line and run the chosen command."""
     from pipeline import commands, commands_store, tools
     from pipeline.data.fetch import fetch
-    from pipeline.data.new import new
+    from pipeline.data.own import new
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     status: int | None = auto_cli(

@@ -83,4 +83,4 @@ def test_a_missing_file_is_named(campus):
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_knows_the_new_data_set(campus):
     said = shell(f"make -n campus DATA=Campus VENV={campus}/venv", campus)
-    assert "--source.manifest campus --source.data Campus" in said
+    assert "--source.manifest campus --source.data 'Campus'" in said

@@ -122,6 +122,8 @@ class ManifestFile:
     layouts: tuple[Layout, ...]
     title: str = ""
     evaluate: str = "test"
+    data: str = ""
+    """The folder that `make new` found its videos below; for adding to it, not for running."""
     frame_count: str = "strict"
     fps: float | None = None
     roots: tuple[str, ...] = (".",)

@@ -21,7 +21,7 @@ from pipeline.base.progress import progress_bar
 from pipeline.base.schema import build
 from pipeline.data.discover import find_layout
 from pipeline.data.manifest import Manifest
-from pipeline.data.manifestfile import FOLDER, ManifestFile, check
+from pipeline.data.manifestfile import ManifestFile, check
 from pipeline.data.truth.labels import load_array
 from pipeline.data.video.folder import IMAGE_SUFFIXES, unreadable
 from pipeline.data.video.video import VIDEO_SUFFIXES, Video, VideoFacts
@@ -61,7 +61,7 @@ def new_manifest(
     Parameters
     ----------
     name : str
-        Of the data set: letters, digits, ``. _ -``.
+        Of the data set.
     normal : Path
         A video, a folder of videos, a folder of image folders, or a folder of images, in
         which all is normal.
@@ -86,58 +86,55 @@ def new_manifest(
             raise DataError(f"{path}: not found; check NORMAL, TEST and LABELS")
     folders = [path if path.is_dir() else path.parent for path in given]
     data = Path(os.path.commonpath(folders))
-    splits: dict[str, Any] = {"train": _groups(given[0], data), "test": []}
+    splits: dict[str, Any] = {"train": groups(given[0], data), "test": []}
     if test is not None:
-        splits["test"] = _groups(given[1], data)
-        truth = _truth(given[2], data) if labels is not None else {}
+        splits["test"] = groups(given[1], data)
+        labelling = truth(given[2], data) if labels is not None else {}
         for group in splits["test"]:
-            group.update(truth)
+            group.update(labelling)
     else:
         splits["test"] = [{"videos": "test/{name}.{video}", "optional": True}]
     content: dict[str, Any] = {
         "name": name,
         "title": f"own videos {name}",
         "evaluate": "test",
+        "data": str(data),
         "layouts": [{"name": "own", "splits": splits}],
     }
     file = build(ManifestFile, content, name)
     check(file, name)
     manifest = find_layout(file, Path(f"{name}.yaml"), data)
+    return describe(content, manifest, data, labels is not None, (normal, test, labels))
+
+
+def describe(
+    content: dict[str, Any],
+    manifest: Manifest,
+    data: Path,
+    labelled: bool,
+    given: tuple[Path | None, Path | None, Path | None],
+) -> NewManifest:
+    """Read every video of a manifest to its end, and say what was found.
+
+    Parameters
+    ----------
+    content : dict
+        The manifest's fields; those that what was found asks for are added.
+    manifest : Manifest
+        What they find below ``data``.
+    labelled : bool
+        Whether there are labels.
+    given : tuple
+        NORMAL, TEST and LABELS as they were given.
+    """
     facts, loose = _probe(manifest.videos)
     if loose:
         content["frame_count"] = "decoded"
-    left = [line for path in given[:2] for line in _left_out(path, {labels, normal, test})]
-    cut = _cut(manifest, facts, splits["train"])
-    findings = (*_findings(manifest, facts, labels is not None), *cut, *left, *loose)
-    commands = (f"make {name} DATA={_quoted(data)} PRESET=quick",)
+    left = [line for path in given[:2] if path for line in _left_out(path.absolute(), set(given))]
+    cut = _cut(manifest, facts, content["layouts"][0]["splits"]["train"])
+    findings = (*_findings(manifest, facts, labelled), *cut, *left, *loose)
+    commands = (f"make {content['name']} DATA={_quoted(data)} PRESET=quick",)
     return NewManifest(_text(content, findings, commands), data, findings, commands)
-
-
-def new(
-    name: str,
-    normal: Path,
-    test: Path | None = None,
-    labels: Path | None = None,
-    out: Path = FOLDER,
-) -> None:
-    """Write a manifest for your own videos, check it, and say what to run next.
-
-    Args:
-        name: Name of the data set; `make NAME` runs it.
-        normal: A video, a folder of videos or of image folders, in which all is normal.
-        test: Videos to score, likewise.
-        labels: Ground truth of the test videos: CSV (video,first,last), .npy, or masks.
-        out: Folder of the manifest.
-    """
-    from pipeline.base.files import write_text
-
-    path = out / f"{name}.yaml"
-    if path.exists():
-        raise ConfigurationError(f"{path}: is there already; choose another NAME or remove it")
-    made = new_manifest(name, normal, test, labels)
-    write_text(path, made.text)
-    here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    print("\n".join([f"{here} written", *made.findings, "run next:", *made.commands]))
 
 
 def _quoted(path: Path) -> str:
@@ -164,7 +161,7 @@ def _has(folder: Path, suffixes: tuple[str, ...]) -> bool:
     return any(path.suffix.lower() in suffixes for path in _list(folder))
 
 
-def _groups(path: Path, data: Path) -> list[dict[str, Any]]:
+def groups(path: Path, data: Path) -> list[dict[str, Any]]:
     """Describe where videos lie: one file, one image folder, files, image folders, or both."""
     where = _relative(path, data)
     if path.is_file():
@@ -201,7 +198,8 @@ def _left_out(path: Path, known: set[Path | None]) -> list[str]:
     return [f"left out of {path}: {', '.join(left[:3])}{more}"] if left else []
 
 
-def _truth(path: Path, data: Path) -> dict[str, Any]:
+def truth(path: Path, data: Path) -> dict[str, Any]:
+    """Describe labels: which kind of ground truth, its format, and where it lies."""
     where = _relative(path, data)
     if path.is_dir():
         arrays = [child for child in _list(path) if child.suffix == ".npy"]
@@ -270,7 +268,7 @@ def _findings(manifest: Manifest, facts: dict[str, VideoFacts], labelled: bool) 
 
 
 def _cut(
-    manifest: Manifest, facts: dict[str, VideoFacts], groups: list[dict[str, Any]]
+    manifest: Manifest, facts: dict[str, VideoFacts], described: list[dict[str, Any]]
 ) -> list[str]:
     """Let a single normal video count as several, so that a part of it can be held out."""
     found = manifest.select("train")
@@ -282,7 +280,7 @@ def _cut(
             "train: of one video this short none can be held out to set scales and thresholds on; "
             f"record more: {2 * PIECE_FRAMES} frames at least, better an hour"
         ]
-    groups[0]["pieces"] = pieces
+    described[0]["pieces"] = pieces
     return [f"train: the one video counts as {pieces}, parts of equal length: some are held out"]
 
 

@@ -105,7 +105,7 @@ def test_a_dry_run_names_every_run(place):
                 SEEDS="0 1", PRESET="two-cores")  # fmt: skip
     for name in ("baseline-seed0", "baseline-seed1", "patch-seed0", "unified-seed1"):
         folder = f"{place}/runs/avenue/two-cores/{name}/spatial"
-        assert f"--seed {name[-1]} --out {folder}" in said
+        assert f"--seed '{name[-1]}' --out '{folder}'" in said
     assert "patch-seed1" not in said
     assert "evaluation tables demo avenue --which table1" in said
     assert not (place / "runs").exists()
@@ -135,7 +135,8 @@ def test_a_dry_ablation_takes_from_the_preset_what_is_the_same(place):
     said = make(place, "-n", "ablation", VARIANTS="color", PRESET="two-cores")
     variant, preset = (f"{place}/runs/demo/two-cores{end}/unified-seed0" for end in ("-color", ""))
     assert "--config training/variants/color.yaml" in said
-    assert f"--out {variant}/temporal --reuse {preset}/temporal" in said.replace(" \\\n", "")
+    words = " ".join(said.replace("\\\n", "").split())
+    assert f"--out '{variant}/temporal' --reuse '{preset}/temporal'" in words
 
 
 def test_the_ablation_says_what_failed_and_table4_finds_it_done(place):

@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.data.manifest import load_manifest
-from pipeline.data.new import new, new_manifest
+from pipeline.data.new import new_manifest
 from tests.pipeline.data.filmed import masks_for, moving, write_images, write_video
 
 LABELS = np.array([0] * 5 + [1] * 6 + [0] * 9, np.uint8)
@@ -134,14 +134,6 @@ def test_a_count_that_only_the_header_knows_is_told(tmp_path: Path) -> None:
     made = new_manifest("gate", tmp_path / "n")
     assert "a.avi: its header says 60 frames" in made.findings[-1]
     assert yaml.safe_load(made.text)["frame_count"] == "decoded"
-
-
-def test_new_writes_and_never_overwrites(tmp_path: Path, folders, capsys) -> None:
-    new("gate", *folders, out=tmp_path)
-    assert "run next:\nmake gate DATA=" in capsys.readouterr().out
-    assert load_manifest(tmp_path / "gate.yaml", tmp_path / "videos").name == "gate"
-    with pytest.raises(ConfigurationError, match="is there already"):
-        new("gate", *folders, out=tmp_path)
 
 
 def test_wrong_requests(tmp_path: Path, folders) -> None:
