@@ -44,3 +44,25 @@ def test_loss_curves_are_compared_at_the_steps_that_all_logged(tmp_path):
     assert rows[0] == "| 10 to 10 | 4.000000 | 4.000000 | 0.0e+00 | 2.0e+00 |"
     assert rows[1] == "| 20 to 20 | 3.000000 | 3.500000 | 5.0e-01 | 0.0e+00 |"
     assert len(rows) == 5
+
+
+def test_the_gpus_rows_are_steps_and_stages_that_run(monkeypatch):
+    """On the processor at a small size: that each way of a step and each stage can be taken."""
+    import torch
+
+    from benchmarks import gpu
+
+    monkeypatch.setattr(gpu, "STEPS", 1)
+    monkeypatch.setattr(gpu, "WARM_UP", 0)
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        for way in (gpu.PEER, gpu.WAYS[0]):
+            assert gpu.step_milliseconds(way, "cpu", 1, 32) > 0
+    finally:
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
+    assert gpu.stage_call("features", 2, 64)().shape == (2, 1280)
+    assert gpu.stage_call("inpaint", 1, 64)().shape == (1, 64, 64, 3)
+    if not torch.cuda.is_available():
+        assert gpu.rows() == []

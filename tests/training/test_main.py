@@ -33,7 +33,9 @@ def run(monkeypatch, *arguments):
 
 
 def test_the_files_are_those_of_the_documentation():
-    assert [p.stem for p in PRESETS] == ["demo", "paper", "quick", "two-cores"]
+    assert sorted(p.stem for p in PRESETS) == [
+        "demo", "paper", "paper-embedded", "quick", "two-cores"
+    ]  # fmt: skip
     assert [p.stem for p in METHODS] == [
         "baseline", "memae", "patch", "skip-frame", "steal", "unified",
     ]  # fmt: skip
