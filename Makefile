@@ -42,7 +42,7 @@ NETWORKS   += $(if $(filter unified,$(METHOD)),discriminator)
 # ---------------------------------------------------------------- what is given
 
 , := ,
-lower = $(subst NORMAL,normal,$(subst TEST,test,$(subst LABELS,labels,$(1))))
+lower = $(subst LABEL_RATE,label_rate,$(subst NORMAL,normal,$(subst TEST,test,$(subst LABELS,labels,$(1)))))
 define newline
 
 
@@ -156,9 +156,9 @@ $(VENV)/.docs: $(VENV)/.installed
 bench: setup ## every claim about speed, each beside a peer; writes build/bench.json
 	$(PYTHON) -m benchmarks
 
-new: | setup ## your own videos: NAME=gate NORMAL=folder [TEST=folder] [LABELS=file]; again: adds to it
+new: | setup ## your own videos: NAME=gate NORMAL=folder [TEST=folder] [LABELS=file [LABEL_RATE=25]]; again: adds to it
 	@$(if $(NAME),,echo "error: NAME=... is needed, and NORMAL=... for a new one" >&2; exit 2;) \
-	$(PYTHON) -m pipeline new $(call q,$(NAME)) $(foreach v,NORMAL TEST LABELS,$(if $($(v)), \
+	$(PYTHON) -m pipeline new $(call q,$(NAME)) $(foreach v,NORMAL TEST LABELS LABEL_RATE,$(if $($(v)), \
 	  --$(call lower,$(v)) $(call q,$($(v)))))
 
 torture: setup ## every fault that the cache must survive; writes build/torture.json

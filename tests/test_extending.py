@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.data.manifest import load_manifest
+from pipeline.data.discover import load_manifest
 from pipeline.data.plaza.demo import DemoSettings, write_demo
 from tests.documents import blocks, checkout, shell
 

@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from unicodedata import normalize
 
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.base.schema import MOST_BYTES
 from pipeline.data.manifest import Manifest
-from pipeline.data.manifestfile import Expected, Group, Layout, ManifestFile, TruthSpec
+from pipeline.data.manifestfile import (
+    Expected,
+    Group,
+    Layout,
+    ManifestFile,
+    TruthSpec,
+    manifest_path,
+    read_manifest,
+)
 from pipeline.data.path_patterns import Match, check_relative, extract, fill, find
 from pipeline.data.truth.truth import Sibling, TruthFile, VideoTruth
 from pipeline.data.video.folder import natural
@@ -26,6 +35,26 @@ class FoundGroup:
     group: Group
     names: tuple[str, ...]
     matches: tuple[Match, ...]
+
+
+def load_manifest(path_or_name: str | Path, data: Path) -> Manifest:
+    """Read a manifest and find its videos below ``data``.
+
+    Parameters
+    ----------
+    path_or_name : str or Path
+        ``ped2``, or the path of a YAML file.
+    data : Path
+        The folder of the data set.
+
+    Raises
+    ------
+    ConfigurationError
+        The manifest is wrong.
+    DataError
+        The videos are not there, or not all of them.
+    """
+    return find_layout(read_manifest(path_or_name), manifest_path(path_or_name), Path(data))
 
 
 def find_layout(manifest: ManifestFile, path: Path, data: Path) -> Manifest:
@@ -76,7 +105,7 @@ def _find_group(split: str, group: Group, root: Path, path: Path) -> FoundGroup:
     where = f"{path}: {split}"
     named: dict[str, Match] = {}
     for match in find(group.videos, root, where):
-        name = fill(group.name, match.fields, f"{where}: name: ")
+        name = normalize("NFC", fill(group.name, match.fields, f"{where}: name: "))
         if name in named:
             raise DataError(
                 f"{match.path}: has the name {name!r}, as has {named[name].path}; rename one"
@@ -100,7 +129,9 @@ def _names(path: Path) -> list[str]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ConfigurationError(f"{path}: is too large for a list of names")
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        names = [
+            normalize("NFC", line.strip()) for line in path.read_text(encoding="utf-8").splitlines()
+        ]
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(f"{path}: the list of names cannot be read ({error})") from error
     names = [name for name in names if name]
@@ -246,6 +277,15 @@ def _fields(found: FoundGroup, place: int) -> dict[str, str]:
     return {**found.matches[place].fields, "name": found.names[place]}
 
 
+def _there(path: Path) -> Path:
+    """Return the path as it lies on disk: one name may be written in two ways in Unicode."""
+    for form in ("NFC", "NFD"):
+        other = Path(normalize(form, str(path)))  # type: ignore[arg-type]
+        if not path.exists() and other.exists():
+            return other
+    return path
+
+
 SHARED = ("npy_concatenated", "csv_intervals", "matlab_ranges")
 """Formats in which one file speaks of all videos of its split."""
 
@@ -271,10 +311,11 @@ def _first_there(
             files.append(
                 TruthFile(
                     format=spec.format,
-                    path=root / text,
+                    path=_there(root / text),
                     variable=spec.variable,
                     first_frame=spec.first_frame,
                     past_end=spec.past_end,
+                    rate=spec.rate,
                     images=spec.images,
                     root=root,
                     fields=tuple(fields.items()),

@@ -17,7 +17,8 @@ from pipeline.base.errors import DataError, MachineError
 from pipeline.base.files import sha256_of_file
 from pipeline.base.progress import progress_bar
 from pipeline.data.archives import unpack
-from pipeline.data.manifest import Manifest, load_manifest
+from pipeline.data.discover import load_manifest
+from pipeline.data.manifest import Manifest
 from pipeline.data.manifestfile import ManifestFile, Source, SourceFile, read_manifest
 from pipeline.data.video.video import Video, VideoFacts
 

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.base.errors import run_main
-from pipeline.data.manifest import load_manifest
+from pipeline.data.discover import load_manifest
 
 
 def main() -> None:

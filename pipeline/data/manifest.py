@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.errors import DataError
-from pipeline.data.manifestfile import Expected, Source, manifest_path, read_manifest
+from pipeline.data.manifestfile import Expected, Source
 from pipeline.data.video.video import Video
 
 ManifestVideo = Video
@@ -97,25 +97,3 @@ def _wrong_count(manifest: Manifest, split: str, what: str, wanted: int, found: 
         f"download has {wanted}; get what is missing, or take a copy of {manifest.path} "
         "without `expected`"
     )
-
-
-def load_manifest(path_or_name: str | Path, data: Path) -> Manifest:
-    """Read a manifest and find its videos below ``data``.
-
-    Parameters
-    ----------
-    path_or_name : str or Path
-        ``ped2``, or the path of a YAML file.
-    data : Path
-        The folder of the data set.
-
-    Raises
-    ------
-    ConfigurationError
-        The manifest is wrong.
-    DataError
-        The videos are not there, or not all of them.
-    """
-    from pipeline.data.discover import find_layout
-
-    return find_layout(read_manifest(path_or_name), manifest_path(path_or_name), Path(data))

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.base.errors import ConfigurationError
 from pipeline.base.schema import build, load_yaml
 from pipeline.data.path_patterns import check_relative
-from pipeline.data.truth.truth import LABEL_FORMATS, PIXEL_FORMATS
+from pipeline.data.truth.truth import LABEL_FORMATS, PIXEL_FORMATS, RATED
 
 FOLDER = Path(__file__).resolve().parents[2] / "data_manifests"
 """Where the manifests of this project lie."""
@@ -33,6 +33,8 @@ class TruthSpec:
     """Number of a video's first frame in ``csv_intervals``: 0 or 1."""
     past_end: str = "error"
     """``clamp`` accepts intervals that end after the video."""
+    rate: float | None = None
+    """Labels a second, where labels are counted in time and not in frames that decode."""
     images: str = ""
     """For ``tracks``: path of the maps of object ids, with ``{frame:04}``."""
 
@@ -229,6 +231,10 @@ def _check_group(group: Group, where: str, split: str) -> None:
             _one_of(spec.format, formats, f"{here}: format")
             _one_of(spec.past_end, ("error", "clamp"), f"{here}: past_end")
             _one_of(spec.first_frame, (0, 1), f"{here}: first_frame")
+            if spec.rate is not None and not (spec.format in RATED and 0 < spec.rate < 1e6):
+                raise ConfigurationError(
+                    f"{here}: rate: {spec.rate}: above 0, and for {', '.join(RATED)} alone"
+                )
             if spec.format != "normal":
                 check_relative(spec.path, f"{here}: path")
             if kind == "pixels" and spec.format == "tracks":

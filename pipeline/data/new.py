@@ -54,7 +54,11 @@ class NewManifest:
 
 
 def new_manifest(
-    name: str, normal: Path, test: Path | None = None, labels: Path | None = None
+    name: str,
+    normal: Path,
+    test: Path | None = None,
+    labels: Path | None = None,
+    label_rate: float | None = None,
 ) -> NewManifest:
     """Describe a user's folders as a manifest, reading every video to its end.
 
@@ -70,6 +74,8 @@ def new_manifest(
     labels : Path, optional
         Ground truth of the test videos: a ``.csv`` (video, first, last; from 0), a ``.npy``
         for all of them, or a folder of ``NAME.npy`` or of mask folders ``NAME/``.
+    label_rate : float, optional
+        Labels a second, where they are counted in time and not in frames that decode.
 
     Raises
     ------
@@ -89,7 +95,7 @@ def new_manifest(
     splits: dict[str, Any] = {"train": groups(given[0], data), "test": []}
     if test is not None:
         splits["test"] = groups(given[1], data)
-        labelling = truth(given[2], data) if labels is not None else {}
+        labelling = truth(given[2], data, label_rate) if labels is not None else {}
         for group in splits["test"]:
             group.update(labelling)
     else:
@@ -132,7 +138,12 @@ def describe(
         content["frame_count"] = "decoded"
     left = [line for path in given[:2] if path for line in _left_out(path.absolute(), set(given))]
     cut = _cut(manifest, facts, content["layouts"][0]["splits"]["train"])
-    findings = (*_findings(manifest, facts, labelled), *cut, *left, *loose)
+    told = dict.fromkeys(
+        f"warning: {video.path}: {one}"
+        for video in manifest.videos
+        for one in facts[video.name].remarks()
+    )
+    findings = (*_findings(manifest, facts, labelled), *cut, *left, *loose, *told)
     commands = (f"make {content['name']} DATA={_quoted(data)} PRESET=quick",)
     return NewManifest(_text(content, findings, commands), data, findings, commands)
 
@@ -166,14 +177,18 @@ def groups(path: Path, data: Path) -> list[dict[str, Any]]:
     where = _relative(path, data)
     if path.is_file():
         return [{"videos": where, "name": path.stem}]
-    if _has(path, IMAGE_SUFFIXES):
+    if _is_image_folder(path):
         return [{"videos": f"{where}/", "name": path.name}]
     prefix = "" if where == "." else f"{where}/"
     groups: list[dict[str, Any]] = []
     if _has(path, VIDEO_SUFFIXES):
         groups.append({"videos": prefix + "{name}.{video}"})
-    if any(child.is_dir() and _has(child, IMAGE_SUFFIXES) for child in _list(path)):
+    holding = [child for child in _list(path) if child.is_dir() and _has(child, IMAGE_SUFFIXES)]
+    folders = [child for child in holding if _is_image_folder(child)]
+    if folders and folders == holding:
         groups.append({"videos": prefix + "{name}/"})
+    else:  # name them one by one: a folder of videos with snapshots beside them is none
+        groups += [{"videos": f"{_relative(one, data)}/", "name": one.name} for one in folders]
     if not groups:
         raise DataError(
             f"{path}: holds neither videos ({', '.join(VIDEO_SUFFIXES[:4])} ...) nor folders of "
@@ -182,9 +197,14 @@ def groups(path: Path, data: Path) -> list[dict[str, Any]]:
     return groups
 
 
+def _is_image_folder(path: Path) -> bool:
+    """Return whether its images are the frames of one video: where videos are, they win."""
+    return _has(path, IMAGE_SUFFIXES) and not _has(path, VIDEO_SUFFIXES)
+
+
 def _left_out(path: Path, known: set[Path | None]) -> list[str]:
     """Say which entries of a folder are neither videos nor folders of images."""
-    if path.is_file() or _has(path, IMAGE_SUFFIXES):
+    if path.is_file() or _is_image_folder(path):
         return []
     named = {other.absolute() for other in known if other is not None}
     left = [
@@ -192,26 +212,31 @@ def _left_out(path: Path, known: set[Path | None]) -> list[str]:
         for child in _list(path)
         if child not in named
         and child.suffix.lower() not in VIDEO_SUFFIXES
-        and not (child.is_dir() and _has(child, IMAGE_SUFFIXES))
+        and not (child.is_dir() and _is_image_folder(child))
     ]
     more = f" and {len(left) - 3} more" if len(left) > 3 else ""
     return [f"left out of {path}: {', '.join(left[:3])}{more}"] if left else []
 
 
-def truth(path: Path, data: Path) -> dict[str, Any]:
-    """Describe labels: which kind of ground truth, its format, and where it lies."""
+def truth(path: Path, data: Path, rate: float | None = None) -> dict[str, Any]:
+    """Describe labels: their kind, format and place, and how many a second if by time."""
+    kind, spec = _truth(path, data)
+    return {kind: spec if rate is None else spec | {"rate": rate}}
+
+
+def _truth(path: Path, data: Path) -> tuple[str, dict[str, Any]]:
     where = _relative(path, data)
     if path.is_dir():
         arrays = [child for child in _list(path) if child.suffix == ".npy"]
         if arrays:
             kind = "pixels" if load_array(arrays[0]).ndim == 3 else "labels"
-            return {kind: {"format": "npy", "path": where + "/{name}.npy"}}
+            return kind, {"format": "npy", "path": where + "/{name}.npy"}
         if any(child.is_dir() for child in _list(path)):
-            return {"pixels": {"format": "mask_images", "path": where + "/{name}/"}}
+            return "pixels", {"format": "mask_images", "path": where + "/{name}/"}
     elif path.suffix.lower() == ".csv":
-        return {"labels": {"format": "csv_intervals", "path": where}}
+        return "labels", {"format": "csv_intervals", "path": where}
     elif path.suffix == ".npy":
-        return {"labels": {"format": "npy_concatenated", "path": where}}
+        return "labels", {"format": "npy_concatenated", "path": where}
     raise DataError(
         f"{path}: is no label format that is read: a .csv of video,first,last, a .npy, a folder "
         "of NAME.npy, or a folder of mask folders NAME/"

@@ -28,6 +28,7 @@ def new(
     test: Path | None = None,
     labels: Path | None = None,
     out: Path = FOLDER,
+    label_rate: float | None = None,
 ) -> None:
     """Write a manifest for your own videos, check it, and say what to run next.
 
@@ -44,12 +45,13 @@ def new(
         test: Videos to score, likewise.
         labels: Ground truth of the test videos: CSV (video,first,last), .npy, or masks.
         out: Folder of the manifest.
+        label_rate: Labels a second, where they are counted in time, not in decoded frames.
     """
     check_name(name, out)
     path = out / f"{name}.yaml"
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     if before:
-        made = extended(path, name, normal, test, labels)
+        made = extended(path, name, normal, test, labels, label_rate)
         _show_difference(path, before, made.text)
         if yaml.safe_load(before) != yaml.safe_load(made.text):
             write_text(path.with_name(f"{path.name}.old"), before)
@@ -59,7 +61,7 @@ def new(
             f"normal: {path} is not there yet; give NORMAL, the folder of normal videos"
         )
     else:
-        made = new_manifest(name, normal, test, labels)
+        made = new_manifest(name, normal, test, labels, label_rate)
         write_text(path, made.text)
         print(f"{_here(path)} written")
     print("\n".join([*made.findings, "run next:", *made.commands]))
@@ -129,7 +131,12 @@ def _targets(folder: Path) -> set[str]:
 
 
 def extended(
-    path: Path, name: str, normal: Path | None, test: Path | None, labels: Path | None
+    path: Path,
+    name: str,
+    normal: Path | None,
+    test: Path | None,
+    labels: Path | None,
+    label_rate: float | None = None,
 ) -> NewManifest:
     """Return the manifest that is there, with what is given added.
 
@@ -137,7 +144,7 @@ def extended(
     ----------
     path
         Of the manifest, one that ``make new`` wrote.
-    normal, test, labels
+    normal, test, labels, label_rate
         As for :func:`pipeline.data.new.new_manifest`. Labels are those of ``test``, without it
         those of all test videos; they count before labels that are there already.
 
@@ -173,7 +180,7 @@ def extended(
         of = [group["videos"] for group in groups(test.absolute(), top)] if test else None
         for group in splits["test"]:
             if of is None or group["videos"] in of:
-                _label(group, truth(labels.absolute(), top))
+                _label(group, truth(labels.absolute(), top, label_rate))
     file = build(ManifestFile, content, str(path))
     check(file, str(path))
     labelled = any(group.get("labels") or group.get("pixels") for group in splits["test"])

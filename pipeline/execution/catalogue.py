@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.base.errors import ConfigurationError, ProjectError
 from pipeline.base.files import write_json
 from pipeline.base.progress import progress_bar
+from pipeline.data.video.frame import Gap
 from pipeline.data.video.video import VideoFacts
 from pipeline.shards.reader import VideoInfo
 from pipeline.stages.base import Stage
@@ -77,6 +79,7 @@ def catalogue(
             first = failures[0]
             more = f" (and {len(failures) - 1} more videos fail)" if len(failures) > 1 else ""
             raise type(first)(f"{first}{more}") from first
+    _tell(manifest.videos, facts)
     manifest.check_counts(
         {name: entry["frames"] for name, entry in facts.items()},
         {name: entry["anomalous"] for name, entry in facts.items()},
@@ -103,6 +106,19 @@ def catalogue(
     )
 
 
+def _tell(videos: Sequence[Video], facts: dict[str, Any]) -> None:
+    """Say on the console what is wrong with videos, at each run: a log is not read."""
+    told = set()
+    for video in videos:
+        entry = facts[video.name]
+        known = {field.name: entry[field.name] for field in fields(VideoFacts)}
+        known["gaps"] = tuple(Gap(**gap) for gap in entry["gaps"])
+        for remark in VideoFacts(**known).remarks():
+            if (video.path, remark) not in told:
+                print(f"warning: {video.path}: {remark}", file=sys.stderr)
+            told.add((video.path, remark))
+
+
 def _with_keys(video: Video, entry: dict[str, Any]) -> Video:
     keys = tuple((number, stamp) for number, stamp in entry["keys"])
     return replace(video, whole=entry["whole"], keys=keys)
@@ -115,7 +131,7 @@ def _probe(videos: Sequence[Video], facts: dict[str, Any], workers: int) -> list
     def probe(video: Video) -> None:
         try:
             signature = video.signature()
-            found = asdict(video.probe())
+            found = json.loads(json.dumps(asdict(video.probe())))
             facts[video.name] = found | {
                 "signature": signature,
                 "truth_digest": video.truth_digest(),

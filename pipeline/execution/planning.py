@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.base.environment import cores
 from pipeline.base.errors import ConfigurationError
-from pipeline.data.manifest import load_manifest
+from pipeline.data.discover import load_manifest
 from pipeline.execution.catalogue import catalogue
 from pipeline.execution.plan import Plan, plan_stages
 from pipeline.stages.base import Stage

@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -99,6 +100,17 @@ def npy(path: Path, frames: int) -> np.ndarray:
     return _exactly(_flat(path), frames, path)
 
 
+def npy_by_number(path: Path, numbers: np.ndarray, rate: float) -> np.ndarray:
+    """Labels of one video, those of the given numbers: labels counted at a rate in time."""
+    labels = _flat(path)
+    if numbers.max() >= len(labels):
+        raise DataError(
+            f"{path}: holds {len(labels)} labels, that is {len(labels) / rate:.2f} s at "
+            f"`rate: {rate:g}`, the video needs {numbers.max() + 1}; check `rate`"
+        )
+    return labels[numbers]
+
+
 def npy_concatenated(path: Path, lengths: Sequence[int], place: int) -> np.ndarray:
     """Labels of all videos of the split one after the other; those of video ``place``."""
     labels = _flat(path)
@@ -124,7 +136,8 @@ def _exactly(labels: np.ndarray, frames: int, path: Path) -> np.ndarray:
     if len(labels) != frames:
         raise DataError(
             f"{path}: holds {len(labels)} labels, the video has {frames} frames; "
-            "make one label for each frame, nothing is trimmed or padded"
+            "make one label for each frame that decodes, nothing is trimmed or padded; or say by "
+            "`rate` in the manifest how many labels a second there are"
         )
     return labels
 
@@ -178,7 +191,7 @@ def _matlab_list(text: str, path: Path, line: int) -> list[Interval]:
 
 
 def csv_intervals(
-    path: Path, video: str, videos: Sequence[str], first_frame: int
+    path: Path, video: str, videos: Sequence[str], first_frame: int, files: Sequence[str] = ()
 ) -> list[Interval]:
     """Read rows ``video,first,last``; a video without rows, or with a bare name, is normal.
 
@@ -192,6 +205,8 @@ def csv_intervals(
         All names that may occur, so that a misspelt one is found.
     first_frame : int
         The number of a video's first frame.
+    files : sequence of str
+        The file name of each of ``videos``: a row that names a file means that file alone.
     """
     intervals: list[Interval] = []
     try:
@@ -203,7 +218,7 @@ def csv_intervals(
         header = number == 1 and [cell.lower() for cell in cells] == ["video", "first", "last"]
         if not any(cells) or header:
             continue
-        named = _bare(cells[0])
+        named = _named(cells[0], videos, files)
         if named not in videos:
             near = difflib.get_close_matches(named[:200], videos, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(videos)[:200]}"
@@ -218,6 +233,19 @@ def csv_intervals(
             )
         intervals.append((int(numbers[0]) - first_frame, int(numbers[1]) - first_frame))
     return intervals
+
+
+def _named(cell: str, videos: Sequence[str], files: Sequence[str]) -> str:
+    """Return the video that a row names: exactly, by its file, or without its suffix.
+
+    >>> _named("a.mov", ["a", "a.mov"], ["a.mp4", "a.mov"]), _named("a.MOV", ["a"], ["a.mp4"])
+    ('a.mov', 'a')
+    """
+    name = unicodedata.normalize("NFC", cell)
+    if name in videos:
+        return name
+    places = [n for n, file in enumerate(files) if unicodedata.normalize("NFC", file) == name]
+    return videos[places[0]] if len(places) == 1 else _bare(name)
 
 
 def _bare(name: str) -> str:

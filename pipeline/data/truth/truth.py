@@ -37,6 +37,10 @@ LABEL_FORMATS = (
     "npy", "npy_concatenated", "csv_intervals", "matlab_ranges", "mat_volume", "mask_images",
     "tracks", "normal",
 )  # fmt: skip
+RATED = ("npy", "csv_intervals", "matlab_ranges")
+"""Formats of frame labels that may be counted in time, by a ``rate``."""
+EARLY = 0.25
+"""By so many labels a frame may be early and get that of its moment: stamps are rounded."""
 PIXEL_FORMATS = ("npy", "mat_volume", "mask_images", "tracks", "normal")
 
 
@@ -79,6 +83,9 @@ class TruthFile:
         Number of the first frame in ``csv_intervals``.
     past_end : {"error", "clamp"}
         What to do with intervals that end after the video.
+    rate : float or None
+        Labels a second: label n is of the moment n / rate seconds after the first frame.
+        None: label n is of frame n, of those that decode.
     images : str
         For ``tracks``: path of the maps of object ids below ``root``, a template of
         ``fields`` and ``frame``.
@@ -91,6 +98,7 @@ class TruthFile:
     variable: str = "volLabel"
     first_frame: int = 0
     past_end: str = "error"
+    rate: float | None = None
     images: str = ""
     root: Path = Path()
     fields: tuple[tuple[str, str], ...] = ()
@@ -141,8 +149,21 @@ class VideoTruth:
     labels: TruthFile | None = None
     pixels: TruthFile | None = None
 
-    def read(self, frames: int, size: tuple[int, int]) -> Truth:
+    @property
+    def rate(self) -> float | None:
+        """Labels a second, None where labels are counted in frames."""
+        return self.labels.rate if self.labels is not None else None
+
+    @property
+    def intervals(self) -> bool:
+        """Whether labels are frame numbers that no count can be checked against."""
+        file = self.labels or self.pixels
+        return file is not None and file.format in ("csv_intervals", "matlab_ranges", "tracks")
+
+    def read(self, frames: int, size: tuple[int, int], seconds: np.ndarray | None = None) -> Truth:
         """Read and check the truth of a video of ``frames`` frames of ``size`` (H, W).
+
+        ``seconds`` is when each frame is seen, needed where the labels have a ``rate``.
 
         Raises
         ------
@@ -159,11 +180,13 @@ class VideoTruth:
                 f"{self.pixels.path}: masks are {pixels.size[1]}x{pixels.size[0]}, the video is "
                 f"{size[1]}x{size[0]}: not of one shape; check that they belong together"
             )
-        return Truth(self._labels(frames, size), pixels)
+        return Truth(self._labels(frames, size, seconds), pixels)
 
-    def _labels(self, frames: int, size: tuple[int, int]) -> np.ndarray:
+    def _labels(
+        self, frames: int, size: tuple[int, int], seconds: np.ndarray | None = None
+    ) -> np.ndarray:
         if self.labels is not None:
-            return read_labels(self.labels, frames, size)
+            return read_labels(self.labels, frames, size, seconds)
         assert self.pixels is not None
         return read_labels(self.pixels, frames, size)
 
@@ -179,9 +202,9 @@ class VideoTruth:
                 parts += [f"{other.name}|{stamp(other.path)}" for other in file.siblings]
         return parts
 
-    def digest(self, frames: int) -> str:
+    def digest(self, frames: int, seconds: np.ndarray | None = None) -> str:
         """Return the SHA-256 of the labels and of the files that pixel masks come from."""
-        digest = hashlib.sha256(self._labels(frames, (1, 1)).tobytes())
+        digest = hashlib.sha256(self._labels(frames, (1, 1), seconds).tobytes())
         if self.pixels is not None:
             digest.update(_settings(self.pixels).encode())
             for path in self.pixels.files(frames):
@@ -191,11 +214,19 @@ class VideoTruth:
 
 
 def _settings(file: TruthFile) -> str:
-    return repr((file.format, file.variable, file.first_frame, file.past_end))
+    settings = (file.format, file.variable, file.first_frame, file.past_end)
+    return repr(settings if file.rate is None else (*settings, file.rate))
 
 
-def read_labels(file: TruthFile, frames: int, size: tuple[int, int] = (1, 1)) -> np.ndarray:
+def read_labels(
+    file: TruthFile,
+    frames: int,
+    size: tuple[int, int] = (1, 1),
+    seconds: np.ndarray | None = None,
+) -> np.ndarray:
     """Return frame labels (frames,) uint8 from any format.
+
+    ``seconds`` is when each frame is seen, (frames,), needed where the labels have a ``rate``.
 
     Raises
     ------
@@ -204,6 +235,8 @@ def read_labels(file: TruthFile, frames: int, size: tuple[int, int] = (1, 1)) ->
     """
     if file.format == "normal":
         return np.zeros(frames, np.uint8)
+    if file.rate is not None:
+        return _by_time(file, file.rate, frames, seconds)
     if file.format == "npy" and labelformats.load_array(file.path).ndim < 3:
         return labelformats.npy(file.path, frames)
     if file.format == "npy_concatenated":
@@ -216,11 +249,27 @@ def read_labels(file: TruthFile, frames: int, size: tuple[int, int] = (1, 1)) ->
     return labelformats.fill(_intervals(file), frames, file.path, file.video, file.past_end)
 
 
+def _by_time(file: TruthFile, rate: float, frames: int, seconds: np.ndarray | None) -> np.ndarray:
+    """Return for each frame the label of its moment, counted at a rate."""
+    if seconds is None:
+        raise DataError(
+            f"{file.path}: `rate` needs to know when each frame of {file.video} is seen; set `fps`"
+        )
+    numbers = np.floor(seconds * rate + EARLY).astype(int)
+    if file.format == "npy":
+        return labelformats.npy_by_number(file.path, numbers, rate)
+    labels = labelformats.fill(
+        _intervals(file), int(numbers.max()) + 1, file.path, file.video, file.past_end
+    )
+    return labels[numbers]
+
+
 def _intervals(file: TruthFile) -> list[labelformats.Interval]:
     names = [other.name for other in file.siblings]
+    files = [other.path.name for other in file.siblings]
     readers: dict[str, Callable[[], list[labelformats.Interval]]] = {
         "csv_intervals": lambda: labelformats.csv_intervals(
-            file.path, file.video, names, file.first_frame
+            file.path, file.video, names, file.first_frame, files
         ),
         "matlab_ranges": lambda: labelformats.matlab_ranges(file.path, len(names), file.place),
         "tracks": lambda: [(first, last) for _, first, last in labelformats.tracks(file.path)],

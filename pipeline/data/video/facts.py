@@ -153,7 +153,8 @@ def declared_frames(decoder: Decoder) -> int | None:
 
 def _even(times: Sequence[float], rate: float, tick: float) -> bool:
     """Return whether frames are evenly spaced, but for the rounding of their stamps."""
-    return all(abs(time - n / rate) <= tick + 1e-9 for n, time in enumerate(times))
+    rounding = min(tick, 0.25 / rate) + 1e-9
+    return all(abs(time - n / rate) <= rounding for n, time in enumerate(times))
 
 
 def _missing(decoder: Decoder, times: Sequence[float], rate: float | None) -> float:
@@ -192,7 +193,7 @@ def _digest(path: Path, changed: bool) -> str:
 
 def check_whole(path: Path, facts: FileFacts) -> None:
     """Raise a DataError where frames are missing from what a file says it holds."""
-    fault = shortage(facts)
+    fault = shortage(facts.frames, facts.declared, facts.gaps, facts.missing)
     if fault:
         raise DataError(
             f"{path}: {fault}: it is truncated or damaged; {REENCODE}. If what decodes is all "
@@ -200,15 +201,15 @@ def check_whole(path: Path, facts: FileFacts) -> None:
         )
 
 
-def shortage(facts: FileFacts) -> str:
+def shortage(frames: int, declared: int | None, gaps: Sequence[Gap], missing: float) -> str:
     """Say what is missing from a file, with both counts; empty where nothing is."""
-    lost = f" ({tell_gaps(facts.gaps)})" if facts.gaps else ""
-    if facts.declared and facts.declared != facts.frames:
-        return f"its header says {facts.declared} frames, {facts.frames} decode{lost}"
-    if facts.gaps:
-        return f"{facts.frames} frames decode{lost}"
-    if facts.missing:
-        return f"its header says {facts.missing:g} s more than its {facts.frames} frames fill"
+    lost = f" ({tell_gaps(gaps)})" if gaps else ""
+    if declared and declared != frames:
+        return f"its header says {declared} frames, {frames} decode{lost}"
+    if gaps:
+        return f"{frames} frames decode{lost}"
+    if missing:
+        return f"its header says {missing:g} s more than its {frames} frames fill"
     return ""
 
 

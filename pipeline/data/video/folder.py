@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -120,6 +121,10 @@ def decode_image(content: bytes, path: Path, flags: int = cv2.IMREAD_COLOR) -> n
         raise DataError(f"{path}: is an empty file; copy it again")
     if _cut_short(content):
         raise DataError(f"{path}: ends in the middle of the image; copy it again")
+    if _pages(content) > 1:
+        raise DataError(
+            f"{path}: holds several pages; write each as a file of its own, numbered in its name"
+        )
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_ANYDEPTH)
     except (cv2.error, MemoryError) as error:
@@ -140,6 +145,21 @@ def _cut_short(content: bytes) -> bool:
     if content.startswith(b"BM"):
         return int.from_bytes(content[2:6], "little") > len(content)
     return False
+
+
+def _pages(content: bytes) -> int:
+    """Return 2 for a TIFF of several pages, of which decoders give the first, else 1."""
+    order: Literal["little", "big"] = "little" if content.startswith(b"II") else "big"
+    if content[:2] not in (b"II", b"MM") or int.from_bytes(content[2:4], order) not in (42, 43):
+        return 1
+    # of a page: how many entries it has, the entries, and where the next page lies
+    count, entry, offset, start = (
+        (2, 12, 4, 4) if int.from_bytes(content[2:4], order) == 42 else (8, 20, 8, 8)
+    )
+    first = int.from_bytes(content[start : start + offset], order)
+    entries = int.from_bytes(content[first : first + count], order)
+    end = first + count + entry * entries
+    return 2 if int.from_bytes(content[end : end + offset], order) else 1
 
 
 def _short(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.base.errors import DataError
-from pipeline.data.video.facts import FileFacts, Key, check_whole, read_facts
+from pipeline.data.video.facts import FileFacts, Key, check_whole, read_facts, shortage
 from pipeline.data.video.file import VIDEO_SUFFIXES, FileReader, file_frames, stamp
 from pipeline.data.video.folder import (
     decode_image,
@@ -65,8 +65,8 @@ class VideoFacts:
         Packets that did not decode.
     interlaced : int
         Frames that are two fields of different moments.
-    declared : int or None
-        Frames that the file says it has.
+    declared, missing : int or None, float
+        Frames that the file says it has; seconds that it is shorter than it says.
     whole : int
         Frames of the file that decode; more than ``frames`` for a piece of it.
     keys : tuple of (int, int)
@@ -83,8 +83,25 @@ class VideoFacts:
     gaps: tuple[Gap, ...] = ()
     interlaced: int = 0
     declared: int | None = None
+    missing: float = 0.0
     whole: int = 0
     keys: tuple[Key, ...] = ()
+
+    def remarks(self) -> list[str]:
+        """Say what a person should know of the file: what is missing, and interlaced frames."""
+        told = [shortage(self.whole, self.declared, self.gaps, self.missing)]
+        if self.interlaced:
+            told.append(
+                f"{self.interlaced} frames are interlaced and read as they are, both fields in one "
+                "picture; to have no combs at moving edges: ffmpeg -i IN -vf bwdif OUT.mp4"
+            )
+        return [one for one in told if one]
+
+    def seconds(self) -> np.ndarray | None:
+        """Return when each frame is seen, (frames,) from 0; None where nobody said."""
+        if self.times:
+            return np.array(self.times)
+        return np.arange(self.frames) / self.fps if self.fps else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,40 +202,61 @@ class Video:
         DataError
             Unreadable, truncated, too short, of changing size, or labels that do not fit.
         """
+        facts = self._unlabelled()
+        if facts.frames < MIN_FRAMES:
+            what = self.path if self.piece[1] == 1 else f"{self.name}, a piece of {self.path}"
+            raise DataError(
+                f"{what}: has {facts.frames} frames, a clip needs {MIN_FRAMES}; leave it out"
+            )
+        if self.source is None:
+            return facts
+        self._check_numbers(self.source, facts)
+        truth = self.source.read(facts.frames, (facts.height, facts.width), facts.seconds())
+        return replace(facts, anomalous=int(truth.labels.sum()))
+
+    def _unlabelled(self) -> VideoFacts:
         whole = self._probe_whole()
         part = self._part(whole.frames)
-        frames, times, digest = len(part), whole.times, whole.digest
-        if frames < MIN_FRAMES:
-            what = self.path if self.piece[1] == 1 else f"{self.name}, a piece of {self.path}"
-            raise DataError(f"{what}: has {frames} frames, a clip needs {MIN_FRAMES}; leave it out")
+        times, digest = whole.times[part.start : part.stop], whole.digest
         if self.piece[1] > 1:
             digest = hashlib.sha256(f"{digest} {part.start} {part.stop}".encode()).hexdigest()
-            times = tuple(
-                round(time - times[part.start], 6) for time in times[part.start : part.stop]
-            )
-        anomalous = None
-        if self.source is not None:
-            truth = self.source.read(frames, (whole.height, whole.width))
-            anomalous = int(truth.labels.sum())
         return VideoFacts(
-            frames=frames,
+            frames=len(part),
             width=whole.width,
             height=whole.height,
             fps=self.fps or whole.rate,
             digest=digest,
-            anomalous=anomalous,
-            times=times,
+            times=tuple(round(time - times[0], 6) for time in times),
             gaps=tuple(_gaps_in(part, whole.gaps)),
             interlaced=whole.interlaced,
             declared=whole.declared,
+            missing=whole.missing,
             whole=whole.frames,
             keys=whole.keys,
         )
 
+    def _check_numbers(self, source: VideoTruth, facts: VideoFacts) -> None:
+        """Raise a DataError where a label's frame number may count what does not decode."""
+        fault = shortage(facts.whole, facts.declared, facts.gaps, facts.missing)
+        if not fault or not source.intervals or source.rate is not None:
+            return
+        file = source.labels or source.pixels
+        assert file is not None
+        if file.format == "tracks" and not facts.gaps:
+            return
+        rate = f"{facts.fps:g}" if facts.fps and not facts.times else "25"
+        raise DataError(
+            f"{file.path}: gives frame numbers of {self.path}, of which {fault}: which of them the "
+            f"numbers count is not known. Re-encode the video and label that; or set, say, "
+            f"`rate: {rate}` in the manifest's labels (make new: LABEL_RATE={rate}) if number n is "
+            f"the moment n / {rate} s"
+        )
+
     def _probe_whole(self) -> FileFacts:
-        if self.piece[1] == 1:
+        timed = self.source is not None and self.source.rate is not None
+        if self.piece[1] == 1 and not timed:
             return _probe_now(self.path, self.images, self.frame_count)
-        with _one_probe:  # of the pieces, the first reads the file to its end for all
+        with _one_probe:  # whoever asks first reads the file to its end for all
             return _probe_once(self.path, self.images, self.frame_count, stamp(self.path))
 
     def truth(self) -> Truth:
@@ -232,7 +270,13 @@ class Video:
         if self.source is None:
             raise DataError(f"{self.name}: has no labels; its manifest names none")
         first = next(iter(self.frames(range(1))))
-        return self.source.read(self.count(), first.shape[:2])
+        return self.source.read(self.count(), first.shape[:2], self._label_times())
+
+    def _label_times(self) -> np.ndarray | None:
+        """Return when each frame is seen, where the labels are counted in time."""
+        if self.source is None or self.source.rate is None:
+            return None
+        return self._unlabelled().seconds()
 
     def signature(self) -> str:
         """Return what changes when a file of this video or its truth does: names, sizes, times."""
@@ -247,7 +291,9 @@ class Video:
 
     def truth_digest(self) -> str:
         """Return the SHA-256 of the ground truth, empty without any."""
-        return "" if self.source is None else self.source.digest(self.count())
+        if self.source is None:
+            return ""
+        return self.source.digest(self.count(), self._label_times())
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -48,6 +48,11 @@ def replaced(make: Callable[[Path], object]) -> Callable[[Path], object]:
     return damage
 
 
+def _pages(pages: Path, path: Path) -> None:
+    assert cv2.imwritemulti(str(pages), [*moving(2)])
+    pages.rename(path)
+
+
 def folder_is_a_file(folder: Path) -> None:
     empty(folder)
     folder.rmdir()
@@ -74,6 +79,10 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "two kinds": (lambda f: (f / "020.jpg").write_bytes(b"x"), "mixes"),
     "no number": (lambda f: (f / "title.png").write_bytes(b"x"), "title.png"),
     "a number without end": (lambda f: (f / f"{'9' * 200}.png").write_bytes(b"x"), "no frame num"),
+    "several pages": (
+        replaced(lambda p: _pages(p.with_suffix(".tif"), p)),
+        "007.png: holds several pages",
+    ),
     "too few": (lambda f: [(f / f"{n:03}.png").unlink() for n in range(15, 20)], "has 15 frames"),
     "empty image": (replaced(lambda p: p.touch()), "007.png: is an empty file"),
     "text": (replaced(lambda p: p.write_text("no image")), "007.png: is no image"),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.errors import ConfigurationError, DataError
-from pipeline.data.manifest import load_manifest
+from pipeline.data.discover import load_manifest
 from pipeline.data.manifestfile import read_manifest
 from tests.pipeline.bad_input.common import TOUCHED
 from tests.pipeline.data.filmed import moving, write_video

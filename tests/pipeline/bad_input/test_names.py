@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.errors import DataError
-from pipeline.data.manifest import load_manifest
+from pipeline.data.discover import load_manifest
 from pipeline.data.path_patterns import find
 from tests.pipeline.bad_input.common import LABELS
 from tests.pipeline.data.filmed import moving, write_images, write_video

@@ -6,6 +6,7 @@ import io
 import struct
 from pathlib import Path
 
+import av
 import cv2
 import h5py
 import numpy as np
@@ -41,6 +42,20 @@ def write_images(
         out = image[..., ::-1] if image.ndim == 3 else image
         assert cv2.imwrite(str(folder / pattern.format(number)), out)
     return folder
+
+
+def damage(path: Path, *numbers: int) -> Path:
+    """Overwrite whole packets of a file with zeros."""
+    with av.open(str(path)) as container:
+        packets = [(one.pos, one.size) for one in container.demux(video=0) if one.size]
+    with path.open("r+b") as file:
+        for number in numbers:
+            place, size = packets[number]
+            file.seek(place)
+            place += 8 if file.read(4) == b"00dc" else 0  # AVI: a chunk's name and size
+            file.seek(place)
+            file.write(b"\0" * size)
+    return path
 
 
 def all_frames(path: Path) -> np.ndarray:

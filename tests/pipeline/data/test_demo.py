@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.errors import ConfigurationError
-from pipeline.data.manifest import load_manifest
+from pipeline.data.discover import load_manifest
 from pipeline.data.plaza.demo import ANOMALIES, DemoSettings, render_scene, write_demo
 from pipeline.data.plaza.odd import ODD
 

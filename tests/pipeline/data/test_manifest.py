@@ -8,7 +8,8 @@ import yaml
 from scipy.io import savemat
 
 from pipeline.base.errors import ConfigurationError, DataError
-from pipeline.data.manifest import Manifest, load_manifest
+from pipeline.data.discover import load_manifest
+from pipeline.data.manifest import Manifest
 from pipeline.data.manifestfile import FOLDER, read_manifest
 from tests.pipeline.data.filmed import masks_for, moving, write_images, write_mat73, write_video
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.manifest import load_manifest
+from pipeline.data.discover import load_manifest
 from tests.pipeline.data.test_manifest import small
 
 PED2 = Path(__file__).parents[3].parent / "shared/data/ped2"

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from pipeline.base.errors import ConfigurationError, DataError
-from pipeline.data.manifest import load_manifest
+from pipeline.data.discover import load_manifest
 from pipeline.data.new import new_manifest
-from tests.pipeline.data.filmed import masks_for, moving, write_images, write_video
+from tests.pipeline.data.filmed import damage, masks_for, moving, write_images, write_video
 
 LABELS = np.array([0] * 5 + [1] * 6 + [0] * 9, np.uint8)
 
@@ -152,3 +152,64 @@ def test_wrong_requests(tmp_path: Path, folders) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="no label format"):
         new_manifest("gate", normal, test, tmp_path / "notes.txt")
+
+
+def test_videos_win_over_snapshots_beside_them(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_video(tmp_path / f"n/{name}.avi", moving(20))
+        write_images(tmp_path / "n", moving(1), f"{name}.jpg")
+    write_images(tmp_path / "n/third", moving(20))
+    write_video(tmp_path / "n/day/a.avi", moving(20))
+    write_images(tmp_path / "n/day", moving(20))
+    made = new_manifest("gate", tmp_path / "n")
+    manifest = load_manifest(written(tmp_path, made), made.data)
+    assert [video.name for video in manifest.videos] == ["train/one", "train/two", "train/third"]
+    assert f"left out of {tmp_path}/n: day, one.jpg, two.jpg" in made.findings
+
+
+def test_what_does_not_decode_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "n/a.avi"
+    damage(write_video(path, moving(40, 64, 96)), 20)
+    made = new_manifest("gate", tmp_path / "n")
+    assert (
+        f"warning: {path}: its header says 40 frames, 39 decode (1 packet does not decode: "
+        "1 before frame 20 (0.80 s))" in made.findings
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+def test_labels_of_frames_that_do_not_decode(tmp_path: Path, kind: str) -> None:
+    write_video(tmp_path / "n/a.avi", moving(20))
+    damage(write_video(tmp_path / "t/b.avi", moving(40, 64, 96)), 10)
+    labels = np.zeros(40, np.uint8)
+    labels[20:30] = 1
+    if kind == "csv":
+        given = tmp_path / "truth.csv"
+        given.write_text("b.avi,20,29\n")
+        wrong = "its header says 40 frames, 39 decode.*LABEL_RATE=25"
+    else:
+        given = tmp_path / "truth"
+        given.mkdir()
+        np.save(given / "b.npy", labels)
+        wrong = "holds 40 labels, the video has 39 frames.*`rate`"
+    with pytest.raises(DataError, match=wrong):
+        new_manifest("gate", tmp_path / "n", tmp_path / "t", given)
+    made = new_manifest("gate", tmp_path / "n", tmp_path / "t", given, 25.0)
+    manifest = load_manifest(written(tmp_path, made), made.data)
+    found = manifest.select("test")[0]
+    assert np.array_equal(found.truth().labels, np.delete(labels, 10))
+    assert found.probe().anomalous == 10
+
+
+def test_a_name_may_be_written_in_two_ways(tmp_path: Path) -> None:
+    composed, parted = "caf\u00e9", "cafe\u0301"
+    write_video(tmp_path / "n/a.avi", moving(20))
+    write_video(tmp_path / f"t/{parted}.avi", moving(20))
+    (tmp_path / "truth").mkdir()
+    np.save(tmp_path / f"truth/{parted}.npy", LABELS)
+    (tmp_path / "truth.csv").write_text(f"{composed}.avi,5,10\n")
+    for given in ("truth", "truth.csv"):
+        made = new_manifest("gate", tmp_path / "n", tmp_path / "t", tmp_path / given)
+        found = load_manifest(written(tmp_path, made), made.data).select("test")[0]
+        assert found.name == f"test/{composed}"
+        assert np.array_equal(found.truth().labels, LABELS)

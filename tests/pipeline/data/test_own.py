@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline.base.errors import ConfigurationError, DataError
-from pipeline.data.manifest import load_manifest
+from pipeline.data.discover import load_manifest
 from pipeline.data.own import check_name, new
 from tests.pipeline.data.filmed import moving, write_images, write_video
 
