@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from evaluation.detector.overlay import Codec
 from evaluation.indicators.settings import Scoring
 from evaluation.measures.results import Fusing
 from evaluation.measures.threshold import Alarm
@@ -109,25 +109,31 @@ def detect(
     fps: float | None = None,
     every: int = 1,
     seconds: float | None = None,
-    overlay: Codec | None = "auto",
+    overlay: Literal["h264"] | None = "h264",
     features_model: str = "",
     scoring: Scoring = Scoring(),  # noqa: B008
     fusing: Fusing = Fusing(),  # noqa: B008
     page: Page = Page(),  # noqa: B008
-) -> None:
+) -> int:
     """Score videos that were never seen: scores, events, an overlay video and a report.
 
         python -m evaluation detect --run RUN ONE.mp4 TWO.mp4 --out OUT
         python -m evaluation detect --run RUN rtsp://camera/stream --out OUT --seconds 3600
 
-    A video is a file, a folder of images, a camera's number, or an address (rtsp://...). A
+    A video is a file, a folder of videos, a folder of images, a camera's number, or an address:
+    rtsp://... and whatever sends as it films is live, a file on a web server is read whole. A
     camera is scored one frame at a time until it ends, --seconds have passed or Ctrl-C; frames
-    that come faster than they are scored are dropped, so that the delay stays bounded.
+    that come faster than they are scored are dropped, so that the delay stays bounded. Events
+    are said when they begin and when they end, and the tables grow frame by frame.
+
+    A video that cannot be read does not stop the others. Exit status: 0 all are scored; 1 some
+    are not, which is said; 2 a wrong setting; 3 wrong data; 4 the machine.
 
     Args:
         run: The method's folder; it must have been scored.
         videos: Files, folders, camera numbers or addresses.
-        out: Folder for the results, one folder a video in it.
+        out: Folder for the results, one folder a video in it; nothing that another video left
+            there is written over.
         alarm: The false alarms an hour that are acceptable, and what an event is.
         protocol: local judges a frame by its most unusual place, on a scale of false alarms (3:
             one normal frame in a thousand); dense by its mean error (1: the most unusual
@@ -137,88 +143,32 @@ def detect(
         scene: For local and a run on several cameras, the one that the videos are of; by default
             what is normal for all of them counts.
         batch: Frames computed together, for files; a camera's are scored one by one.
-        fps: Frames a second, where a file or camera does not say.
+        fps: Frames a second of folders of images, which cannot say them; files and cameras can.
         every: Score every n-th frame alone. A stream is to have about the frame rate of the
             training videos, since flow is in pixels a frame.
         seconds: Stop after so many seconds of each video.
-        overlay: The overlay video's codec: auto, h264, vp9, or null for none.
+        overlay: The overlay video's codec, or null for none.
         features_model: For D on ViFi-CLIP or CLIP features: where that model lies.
         scoring: Precision, device and the heat maps' size.
         fusing: Without effect here; it is taken since a preset holds the settings of all commands.
         page: Pictures of the report.
     """
-    import dataclasses
-
-    from evaluation.detector.detect import detect_video
+    from evaluation.detector.addresses import find_addresses
+    from evaluation.detector.batch import Reading, detect_all
     from evaluation.detector.detector import Detector
-    from evaluation.detector.overlay import available
-    from evaluation.detector.page import write_detection_report
-    from evaluation.detector.sources import is_camera, open_source
-    from evaluation.measures.threshold import many
-    from pipeline.base.progress import progress_bar
 
-    folders = _folders(videos, out)
-    sources = [open_source(video, fps, every) for video in videos]
-    cameras = [is_camera(video) for video in videos]
+    addresses = find_addresses(videos)
     detector = Detector(
         run,
         alarm,
         protocol=protocol,
         indicators=indicators,
         scene=scene,
-        batch=1 if any(cameras) else batch,
+        batch=batch,
         scoring=scoring,
         features_model=features_model,
         fps=fps,
     )
     print(f"threshold {detector.threshold.value:.3f}: {detector.threshold.note}")
-    print(f"a score is there at most {detector.delay} frames after its frame")
-    if overlay is not None:
-        print(f"overlay videos are {available(overlay)}")
-    share = dataclasses.replace(page, thumbnails=page.thumbnails // len(videos))
-    found = []
-    for source, folder in zip(sources, folders, strict=True):
-        with progress_bar(source.total, source.name) as bar:
-            one = detect_video(
-                detector,
-                source,
-                folder,
-                codec=overlay,
-                seconds=seconds,
-                page=share,
-                progress=bar,
-            )
-        found.append(one)
-        print(
-            f"{source.name}: {one.frames} frames at {one.frames / one.seconds:.1f} a second, "
-            f"{many(len(one.events), 'event')}: {folder}"
-        )
-        if source.live and one.seen.delays:
-            delays = sorted(one.seen.delays)
-            print(
-                f"{source.name}: delay {delays[len(delays) // 2]:.2f} s (median), "
-                f"{delays[-1]:.2f} s (largest), {source.dropped} frames dropped"
-            )
-            if source.dropped:
-                print(
-                    f"{source.name}: only {one.fps:.1f} of {source.fps:.1f} frames a second were "
-                    "kept up with; motion over dropped frames looks faster: take --every 2 or more"
-                )
-    print(write_detection_report(detector, found, out))
-
-
-def _folders(videos: list[str], out: Path) -> list[Path]:
-    """Return a folder for each video, by its name; two of one name get a number."""
-    import re
-
-    from pipeline.base.errors import ConfigurationError
-
-    if not videos:
-        raise ConfigurationError("videos: none is named")
-    folders: list[Path] = []
-    for number, video in enumerate(videos, 1):
-        name = video.rsplit("://", 1)[-1] if "://" in video else Path(video).stem
-        safe = re.sub(r"[^\w-]+", "-", name).strip("-")[:80] or "video"
-        folder = out / safe
-        folders.append(out / f"{safe}-{number}" if folder in folders else folder)
-    return folders
+    print(f"a score is there at most {detector.delay} frames after its frame", flush=True)
+    return detect_all(detector, addresses, out, Reading(fps, every, seconds), overlay, page)

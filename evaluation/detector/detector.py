@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ from evaluation.record.run import Run, open_run
 from evaluation.record.scores import open_scores
 from evaluation.scoring.live import Raw, RawStream
 from pipeline.base.errors import ConfigurationError
+from pipeline.shards.reader import VideoInfo
 from pipeline.stages.live import Live
 
 
@@ -89,7 +90,7 @@ class Detector:
     features_model
         For D on ViFi-CLIP or CLIP features: where that model lies.
     fps
-        Frames a second of the held-out videos, where their files do not say.
+        Frames a second of those normal videos whose files do not say.
 
     Raises
     ------
@@ -136,6 +137,12 @@ class Detector:
         return self._raw.delay + self.scale.delay + self.batch - 1
 
     @property
+    def rates(self) -> tuple[float, float] | None:
+        """The lowest and the highest frame rate of the normal videos, if they say."""
+        rates = [video.fps for video in self.run.dataset.select(split="train") if video.fps]
+        return (min(rates), max(rates)) if rates else None
+
+    @property
     def indicators(self) -> tuple[str, ...]:
         """The indicators that are computed."""
         return self.scale.indicators
@@ -146,6 +153,12 @@ class Detector:
         self.scale.start()
         self._waiting: list[np.ndarray] = []
         self._next = 0
+
+    def warm_up(self) -> None:
+        """Score a few frames of noise, so that all is compiled before a camera's first frame."""
+        noise = np.random.default_rng(0).integers(0, 256, (self.delay + 2, 240, 320, 3))
+        for _ in self.scores(noise.astype(np.uint8)):
+            pass
 
     def push(self, image: np.ndarray) -> list[FrameScore]:
         """Take the next frame; return the scores that are now known, in order.
@@ -208,12 +221,28 @@ class Detector:
         return DenseScale(self.run, (self.scoring.maps or 64) if maps else 0)
 
     def _threshold(self, fps: float | None) -> Threshold:
-        rates = {video.fps for video in self.run.heldout_videos if video.fps}
-        rate = fps or (min(rates) if rates else None)
-        if rate is None and self.alarm.threshold is None:
+        """Set the threshold on the held-out videos whose frames have times."""
+        held = [v for v in open_scores(self.run.out / "scores").videos.values() if v.holdout]
+        times = [_edges(video, fps) for video in held]
+        if any(one is None for one in times) and self.alarm.threshold is None:
             raise ConfigurationError(
                 "fps: the held-out normal videos do not say how many frames a second they have, so "
                 "there is no false alarm rate; give --fps (or fps in the manifest), or "
                 "--alarm.threshold"
             )
-        return choose_threshold(self.scale.normal(), rate or 25.0, self.alarm)
+        timed = [
+            (scores, one)
+            for scores, one in zip(self.scale.normal(), times, strict=True)
+            if one is not None
+        ]
+        return choose_threshold([one[0] for one in timed], [one[1] for one in timed], self.alarm)
+
+
+def _edges(video: VideoInfo, fps: float | None) -> np.ndarray | None:
+    """Return when each frame begins, and the last one ends: (N + 1,) seconds."""
+    known = video if video.fps or video.times else replace(video, fps=fps)
+    begins = known.seconds()
+    if begins is None:
+        return None
+    last = 1 / known.fps if known.fps else float(np.median(np.diff(begins)))
+    return np.append(begins, begins[-1] + last)

@@ -1,24 +1,15 @@
 """The overlay video: frame, heat map, a strip of the last scores, event marks.
 
-Browsers play H.264 and VP9. H.264 is written by the ffmpeg of the package imageio-ffmpeg
-(extra ``video``), some hundred frames a second; the OpenCV wheel alone can write VP9, ten to
-fifty times slower. Which one it was is said.
+It is H.264, which browsers play, and each frame is shown when it was taken.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from evaluation.report.pictures import heat
-from pipeline.base.errors import ConfigurationError, MachineError
-
-Codec = Literal["auto", "h264", "vp9"]
 
 STRIP = 72
 """Height of the strip of scores in pixels."""
@@ -27,13 +18,6 @@ LEGIBLE = 480
 """Smaller videos are magnified to this width, so that what is written on them can be read."""
 
 RED, WHITE, GRAY, DARK = (230, 60, 40), (240, 240, 240), (130, 138, 146), (24, 28, 32)
-
-
-class Sink(Protocol):
-    """Takes frames (H, W, 3) uint8 RGB of one size."""
-
-    def write(self, image: np.ndarray) -> None:
-        """Take the next frame."""
 
 
 class Overlay:
@@ -120,108 +104,3 @@ def warm(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
     size = (image.shape[1], image.shape[0])
     alpha = np.clip(cv2.resize(cells.astype(np.float32), size) * 1.5 - 0.3, 0, 1)[..., None]
     return (image * (1 - alpha) + colored * alpha).astype(np.uint8)
-
-
-def available(codec: Codec) -> str:
-    """Return the codec that will be written: the one asked for, or for auto the best there is.
-
-    Raises
-    ------
-    ConfigurationError
-        If H.264 is asked for and its package is missing.
-    """
-    try:
-        import imageio_ffmpeg
-
-        imageio_ffmpeg.get_ffmpeg_exe()
-        fast = True
-    except (ImportError, RuntimeError):
-        fast = False
-    if codec == "h264" and not fast:
-        raise ConfigurationError(
-            "codec: h264 needs the package imageio-ffmpeg; install the extra `video` "
-            "(pip install imageio-ffmpeg), or set codec to vp9"
-        )
-    return ("h264" if fast else "vp9") if codec == "auto" else codec
-
-
-@contextmanager
-def open_video(path: Path, fps: float, codec: str) -> Iterator[Sink]:
-    """Give a sink whose frames become an MP4 at ``path``, whole or not at all.
-
-    Parameters
-    ----------
-    fps
-        Frames a second.
-    codec
-        ``h264`` or ``vp9``.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial.mp4")
-    sink = _H264(partial, fps) if codec == "h264" else _Vp9(partial, fps)
-    try:
-        yield sink
-        sink.close()
-        if partial.exists():
-            partial.replace(path)
-    except BaseException:
-        sink.close()
-        partial.unlink(missing_ok=True)
-        raise
-
-
-class _H264:
-    """H.264 by imageio-ffmpeg's ffmpeg."""
-
-    def __init__(self, path: Path, fps: float) -> None:
-        self._path, self._fps = path, fps
-        self._writer: Any = None
-
-    def write(self, image: np.ndarray) -> None:
-        if self._writer is None:
-            import imageio_ffmpeg
-
-            size = (image.shape[1], image.shape[0])
-            self._writer = imageio_ffmpeg.write_frames(
-                str(self._path), size, fps=self._fps, codec="libx264", quality=None,
-                macro_block_size=2, ffmpeg_log_level="error",
-                output_params=["-preset", "veryfast", "-crf", "24", "-movflags", "+faststart"],
-            )  # fmt: skip
-            self._writer.send(None)
-        try:
-            self._writer.send(np.ascontiguousarray(image))
-        except OSError as error:
-            raise MachineError(
-                f"{self._path}: ffmpeg stopped: {error}; is the disk full?"
-            ) from error
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-
-class _Vp9:
-    """VP9 in MP4 by OpenCV."""
-
-    def __init__(self, path: Path, fps: float) -> None:
-        self._path, self._fps = path, fps
-        self._writer: Any = None
-
-    def write(self, image: np.ndarray) -> None:
-        import cv2
-
-        if self._writer is None:
-            code = cv2.VideoWriter.fourcc(*"vp09")
-            size = (image.shape[1], image.shape[0])
-            self._writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, self._fps, size)
-            if not self._writer.isOpened():
-                raise MachineError(
-                    f"{self._path}: OpenCV cannot write VP9 here; install imageio-ffmpeg"
-                )
-        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None

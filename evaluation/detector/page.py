@@ -17,8 +17,8 @@ from evaluation.report.page import Timeline, render
 from pipeline.base.files import write_text
 
 
-def write_detection_report(detector: Detector, found: Sequence[Found], out: Path) -> Path:
-    """Write ``report.html`` for all videos, and return its path."""
+def write_detection_report(detector: Detector, found: Sequence[Found], path: Path) -> Path:
+    """Write the report of all videos to ``path``, and return it."""
     frames = sum(one.frames for one in found)
     events = sum(len(one.events) for one in found)
     seconds = sum(one.seconds for one in found)
@@ -45,14 +45,17 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
             (str(frames), f"frames, {60 * hours:.1f} min of video"),
             (f"{frames / max(seconds, 1e-9):.1f}", "frames a second here"),
         ],
-        notes=[f"Threshold: {detector.threshold.note}."],
+        notes=[
+            f"Threshold: {detector.threshold.note}.",
+            *(f"{one.source.name}: {text}." for one in found for text in one.warnings),
+        ],
         timelines=[_timeline(one, detector) for one in found],
         timeline_text=(
             f"{detector.scale.unit}; the dashed line is the threshold, marks at the bottom are "
             "events. Point at a line, or move the slider, to see the frame and its heat map."
         ),
         events=[
-            (one.source.name, number, [_spoken(event, one.fps) for event in one.events])
+            (one.source.name, number, [_spoken(event) for event in one.events])
             for number, one in enumerate(found)
         ],
         facts=[
@@ -64,7 +67,6 @@ def write_detection_report(detector: Detector, found: Sequence[Found], out: Path
         provenance=json.dumps(content, indent=1, ensure_ascii=False),
         footer="Frames and heat maps are embedded; the page needs no network.",
     )
-    path = out / "report.html"
     write_text(path, text)
     return path
 
@@ -87,10 +89,10 @@ def _timeline(one: Found, detector: Detector) -> Timeline:
     )
 
 
-def _spoken(event: Event, fps: float) -> dict[str, str]:
+def _spoken(event: Event) -> dict[str, str]:
     return {
-        "start": f"{event.first / fps:.2f}",
-        "end": f"{(event.last + 1) / fps:.2f}",
-        "peak": f"{event.peak / fps:.2f}",
+        "start": f"{event.start:.2f}",
+        "end": f"{event.end:.2f}",
+        "peak": f"{event.peak_time:.2f}",
         "score": f"{event.score:.3f}",
     }

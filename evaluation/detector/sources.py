@@ -1,18 +1,21 @@
-"""Where a detector's frames come from: files, image folders, cameras and network addresses."""
+"""Where a detector's frames come from: recordings, read whole, and cameras, as they send."""
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pipeline.base.errors import ConfigurationError, DataError
+from evaluation.detector.addresses import Address
+from pipeline.base.errors import ConfigurationError, DataError, ProjectError
+
+if TYPE_CHECKING:
+    from pipeline.data.video.frame import Reader
 
 QUEUE = 4
 """Frames of a camera that wait at most; older ones are dropped, so the delay stays bounded."""
@@ -20,169 +23,253 @@ QUEUE = 4
 
 @dataclass(frozen=True)
 class Arrival:
-    """A frame and when it arrived, in seconds of the monotonic clock."""
+    """A frame.
+
+    Attributes
+    ----------
+    image
+        (H, W, 3) uint8 RGB.
+    seconds
+        When it was taken, since the first frame: by a recording's time stamps, by a camera's
+        arrivals.
+    came
+        When it arrived here, in seconds of the monotonic clock.
+    """
 
     image: np.ndarray
-    time: float
+    seconds: float
+    came: float
 
 
-def is_camera(address: str) -> bool:
-    """Whether an address is a camera's number or a network address, not a file.
+class Source(Protocol):
+    """Frames in order.
 
-    >>> is_camera("0"), is_camera("rtsp://gate/1"), is_camera("gate.mp4")
-    (True, True, False)
+    Attributes
+    ----------
+    name
+        For people, files and errors.
+    fps
+        Frames a second as the source says itself, of those that are taken; None if it does not.
+    total
+        Frames that are taken, if known.
+    every
+        Every n-th frame is taken.
+    live
+        Whether frames come when they are made.
+    dropped
+        Frames of a camera that came too fast.
     """
-    return address.isdigit() or "://" in address
+
+    name: str
+    fps: float | None
+    total: int | None
+    every: int
+    live: bool
+    dropped: int
+
+    def __iter__(self) -> Iterator[Arrival]:
+        """Yield frames, in constant memory."""
+
+    def damage(self) -> list[str]:
+        """Return what is known to be missing, once all is read."""
 
 
-def open_source(address: str, fps: float | None = None, every: int = 1) -> Recording | Camera:
+def open_source(address: Address, fps: float | None = None, every: int = 1) -> Source:
     """Open a video file, a folder of images, a camera or a network address.
 
     Parameters
     ----------
     fps
-        Frames a second, where the source does not say.
+        Frames a second of a folder of images, which cannot say them.
     every
         Take every n-th frame alone: a stream is to have the rate of the videos that the
         networks were trained on, since flow is in pixels a frame.
 
     Raises
     ------
+    ConfigurationError
+        If ``every`` is below 1, or a folder of images has no ``fps``.
     DataError
         If it cannot be opened.
     """
     if every < 1:
         raise ConfigurationError(f"every: {every} is below 1")
-    if is_camera(address):
-        return Camera(address, fps, every)
-    return Recording(Path(address), fps, every)
+    if fps is not None and not 0 < fps <= 1000:
+        raise ConfigurationError(f"fps: {fps} is not above 0 and at most 1000")
+    if address.path is None:
+        from pipeline.data.video.live import LiveReader
+
+        reader = LiveReader(address.given, address.name)
+        return Camera(reader, every) if reader.live else Recording(reader, every)
+    if address.path.is_dir():
+        return Pictures(address, fps, every)
+    from pipeline.data.video.file import FileReader
+
+    return Recording(FileReader(address.path), every)
 
 
-@dataclass
+class Pictures:
+    """A folder of images."""
+
+    live, dropped = False, 0
+
+    def __init__(self, address: Address, fps: float | None, every: int) -> None:
+        from pipeline.data.video.folder import list_images
+
+        assert address.path is not None
+        self.name, self.every = address.name, every
+        self._paths = list_images(address.path)[::every]
+        if fps is None:
+            raise ConfigurationError(
+                f"{address.name}: a folder of images does not say its frames a second; give --fps"
+            )
+        self.fps: float | None = fps / every
+        self.total: int | None = len(self._paths)
+
+    def __iter__(self) -> Iterator[Arrival]:
+        """Decode image after image."""
+        from pipeline.data.video.folder import rgb_frames
+
+        assert self.fps
+        for number, image in enumerate(rgb_frames(self._paths, range(len(self._paths)))):
+            yield Arrival(image, number / self.fps, time.monotonic())
+
+    def damage(self) -> list[str]:
+        """A folder that is read holds every number."""
+        return []
+
+
 class Recording:
-    """A video file or a folder of images; never drops a frame, reads in constant memory."""
+    """A video file, or a recording on a web server: never drops a frame.
 
-    path: Path
-    fps: float | None = None
-    every: int = 1
-    name: str = field(init=False)
-    total: int | None = field(init=False, default=None)
-    live: bool = field(init=False, default=False)
-    dropped: int = field(init=False, default=0)
+    Parameters
+    ----------
+    reader
+        Read to its end, once.
+    """
 
-    def __post_init__(self) -> None:
-        self.name = self.path.name or str(self.path)
-        if self.path.is_dir():
-            from pipeline.data.video.folder import list_images
+    live, dropped = False, 0
 
-            self.total = -(-len(list_images(self.path)) // self.every)
-            self.fps = self.fps / self.every if self.fps else None
-            return
-        from pipeline.data.video.file import FileReader
-
-        reader = FileReader(self.path)
-        reader.close()
-        self.total = -(-reader.declared // self.every) if reader.declared else None
-        rate = self.fps or reader.rate
-        self.fps = rate / self.every if rate else None
+    def __init__(self, reader: Reader, every: int = 1) -> None:
+        self.name, self.every = reader.name, every
+        self.fps: float | None = reader.rate / every if reader.rate else None
+        self.total = -(-reader.declared // every) if reader.declared else None
+        self._reader, self._read, self._ended = reader, 0, False
 
     def __iter__(self) -> Iterator[Arrival]:
         """Decode frame after frame."""
-        if self.path.is_dir():
-            from pipeline.data.video.folder import list_images, rgb_frames
+        try:
+            for frame in self._reader:
+                self._read = frame.number + 1
+                if frame.number % self.every == 0:
+                    yield Arrival(frame.image, frame.seconds, time.monotonic())
+            self._ended = True
+        finally:
+            self._damage = damage(self._reader, self._read if self._ended else None)
+            self._reader.close()
 
-            paths = list_images(self.path)
-            for picture in rgb_frames(paths[:: self.every], range(self.total or 0)):
-                yield Arrival(picture, time.monotonic())
-            return
-        from pipeline.data.video.file import FileReader
+    def damage(self) -> list[str]:
+        """Return what did not decode, once all is read."""
+        return self._damage
 
-        reader = FileReader(self.path)
-        for frame in reader:
-            if frame.number % self.every == 0:
-                yield Arrival(frame.image, time.monotonic())
-        reader.close()
+
+def damage(reader: Reader, read: int | None) -> list[str]:
+    """Say what a reader lost, and what it lacks if it was ``read`` to its end."""
+    lost = sum(gap.packets for gap in reader.gaps)
+    said = [f"{lost} packets do not decode; all else is scored"] if lost else []
+    if broken := getattr(reader, "broken", ""):  # of an address alone
+        said.append(f"the connection broke ({broken}); what came before is scored")
+    if read is not None and reader.declared and read < reader.declared:
+        said.append(
+            f"says it has {reader.declared} frames, {read} decode: it is truncated or damaged; "
+            "copy it again"
+        )
+    return said
 
 
 class Camera:
-    """A camera or network address, read by a thread of its own.
+    """A camera, or a network address that sends as it films, read by a thread of its own.
 
     At most :data:`QUEUE` frames wait. When scoring is slower than the camera, the oldest are
     dropped and counted, so that scores never fall behind by more than the queue.
 
     Parameters
     ----------
-    address
-        A camera's number, or an address such as ``rtsp://host/path``.
-    fps
-        Overrides what the camera says.
-    capture
-        An open ``cv2.VideoCapture`` or anything with ``read`` and ``release``; for tests.
+    reader
+        Read until it ends.
     """
 
     live = True
-    total = None
+    total: int | None = None
 
-    def __init__(
-        self, address: str, fps: float | None = None, every: int = 1, capture: object = None
-    ) -> None:
-        import cv2
-
-        self.name, self.every = address, every
-        self._capture = capture or cv2.VideoCapture(
-            int(address) if address.isdigit() else address  # type: ignore[arg-type]
-        )
-        if capture is None and not self._capture.isOpened():  # type: ignore[attr-defined]
-            raise DataError(
-                f"{address}: cannot be opened; check the address, the network and the password"
-            )
-        rate = 0.0 if capture else float(self._capture.get(cv2.CAP_PROP_FPS))  # type: ignore[attr-defined]
-        rate = fps or (rate if 0 < rate <= 1000 else 0.0)
-        self.fps: float | None = rate / every if rate else None
-        if self.fps is None:
-            raise ConfigurationError(f"{address}: does not say its frames a second; give --fps")
+    def __init__(self, reader: Reader, every: int = 1) -> None:
+        self.name, self.every = reader.name, every
+        self.fps: float | None = reader.rate / every if reader.rate else None
         self.dropped = 0
-        self._queue: deque[Arrival] = deque()
+        self._reader = reader
+        self._queue: deque[tuple[np.ndarray, float]] = deque()
         self._news = threading.Condition()
         self._ended = False
+        self._error: Exception | None = None
 
     def __iter__(self) -> Iterator[Arrival]:
-        """Yield the frames that were not dropped, until the camera ends."""
-        thread = threading.Thread(target=self._read, daemon=True)
+        """Yield the frames that were not dropped, until the camera ends.
+
+        Raises
+        ------
+        DataError
+            If reading fails; the frames before that come first.
+        """
+        thread = threading.Thread(target=self._run, daemon=True)
         thread.start()
+        first = None
         try:
             while True:
                 with self._news:
                     self._news.wait_for(lambda: self._queue or self._ended)
                     if not self._queue:
-                        return
-                    arrival = self._queue.popleft()
-                yield arrival
+                        break
+                    image, came = self._queue.popleft()
+                first = came if first is None else first
+                yield Arrival(image, came - first, came)
         finally:
             self._ended = True
             thread.join(5)
+        if isinstance(self._error, ProjectError):
+            raise self._error
+        if self._error is not None:
+            raise DataError(
+                f"{self.name}: reading failed ({type(self._error).__name__}); what came before is "
+                "scored"
+            ) from None
+        if first is None:
+            raise DataError(f"{self.name}: sent not one frame; check the camera")
+
+    def damage(self) -> list[str]:
+        """Return what did not decode."""
+        return damage(self._reader, None)
+
+    def _run(self) -> None:
+        """Read to the end; whatever happens, the other side is told."""
+        try:
+            self._read()
+        except Exception as error:
+            self._error = error
+        finally:
+            with self._news:
+                self._ended = True
+                self._news.notify()
+            self._reader.close()
 
     def _read(self) -> None:
-        import cv2
-
-        for number in itertools.count():
-            found, image = self._capture.read()  # type: ignore[attr-defined]
-            if not found or self._ended:
-                break
-            if number % self.every:
+        for frame in self._reader:
+            if self._ended:
+                return
+            if frame.number % self.every:
                 continue
-            arrival = Arrival(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), time.monotonic())
             with self._news:
                 if len(self._queue) >= QUEUE:
                     self._queue.popleft()
                     self.dropped += 1
-                self._queue.append(arrival)
+                self._queue.append((frame.image, time.monotonic()))
                 self._news.notify()
-        with self._news:
-            self._ended = True
-            self._news.notify()
-        self._capture.release()  # type: ignore[attr-defined]
-
-
-Source = Recording | Camera
-"""Frames in order: ``name``, ``fps``, ``total`` (None if unknown), ``live``, ``dropped``."""

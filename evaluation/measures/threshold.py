@@ -68,6 +68,10 @@ class Threshold:
     note: str
 
 
+TICK = 1e-3
+"""Seconds: some files round their time stamps to this, so that 0.2 s may be written as 0.199."""
+
+
 @dataclass(frozen=True)
 class Event:
     """A run of frames above the threshold.
@@ -78,12 +82,20 @@ class Event:
         Frames.
     score
         At the peak.
+    start, end
+        Seconds at which the first frame begins and the last one ends, which is when the frame
+        after it begins.
+    peak_time
+        Seconds at which the frame of the peak begins.
     """
 
     first: int
     last: int
     peak: int
     score: float
+    start: float
+    end: float
+    peak_time: float
 
 
 def intervals(flags: np.ndarray, first: int = 0) -> list[tuple[int, int]]:
@@ -99,33 +111,40 @@ def intervals(flags: np.ndarray, first: int = 0) -> list[tuple[int, int]]:
     ]
 
 
-def find_events(scores: np.ndarray, threshold: float, fps: float, alarm: Alarm) -> list[Event]:
+def find_events(
+    scores: np.ndarray, times: np.ndarray, threshold: float, alarm: Alarm
+) -> list[Event]:
     """Return the events of a video.
 
     Parameters
     ----------
     scores
         (N,) one a frame.
-    fps
-        Frames a second.
+    times
+        (N + 1,) seconds at which each frame begins, and at which the last one ends.
     """
-    gap, shortest = alarm.merge * fps, alarm.shortest * fps
+    runs = intervals(scores > threshold)
     merged: list[list[int]] = []
-    for first, last in intervals(scores > threshold):
-        if merged and first - merged[-1][1] - 1 < gap:
+    for first, last in runs:
+        if merged and times[first] - times[merged[-1][1] + 1] < alarm.merge - TICK:
             merged[-1][1] = last
         else:
             merged.append([first, last])
     events = []
     for first, last in merged:
-        if last - first + 1 >= shortest:
+        start, end = float(times[first]), float(times[last + 1])
+        if end - start > alarm.shortest - TICK:
             peak = first + int(np.argmax(scores[first : last + 1]))
-            events.append(Event(first, last, peak, float(scores[peak])))
+            score = float(scores[peak])
+            events.append(Event(first, last, peak, score, start, end, float(times[peak])))
     return events
 
 
 def choose_threshold(
-    normal: Sequence[np.ndarray], fps: float, alarm: Alarm, candidates: int = 400
+    normal: Sequence[np.ndarray],
+    times: Sequence[np.ndarray],
+    alarm: Alarm,
+    candidates: int = 400,
 ) -> Threshold:
     """Choose the threshold on held-out normal videos.
 
@@ -133,23 +152,26 @@ def choose_threshold(
     ----------
     normal
         For each video its scores (N,).
-    fps
-        Of those videos.
+    times
+        For each video the times of its frames (N + 1,), as in :func:`find_events`.
 
     Raises
     ------
     ConfigurationError
         If there is no footage and no threshold of the user's own.
     """
-    hours = sum(len(part) for part in normal) / fps / 3600 if fps else 0.0
+    hours = float(sum(part[-1] - part[0] for part in times)) / 3600
 
     def count(value: float) -> int:
-        return sum(len(find_events(part, value, fps, alarm)) for part in normal)
+        videos = zip(normal, times, strict=True)
+        return sum(len(find_events(part, ticks, value, alarm)) for part, ticks in videos)
 
     if alarm.threshold is not None:
         value = alarm.threshold
         note = (
             f"given; held-out normal footage of {spoken(hours)} has {count(value)} events above it"
+            if hours
+            else "given; no held-out normal footage of known frame rate counts its false alarms"
         )
         return Threshold(value, None, hours, count(value), True, note)
     if not normal:

@@ -159,6 +159,7 @@ def run(tmp_path_factory):
     from pipeline.shards.reader import open_dataset
     from pipeline.shards.shard import write_shard
     from pipeline.stages.live import Live
+    from pipeline.stages.registry import Stages
     from training.networks.discriminator import DiscriminatorSettings, build_discriminator
     from training.record.folder import RunFolder
 
@@ -169,8 +170,10 @@ def run(tmp_path_factory):
         "flow": {"engine": "tvl1"},
         "features": {"engine": "efficientnet-lite0"},
     }
+    stages = Stages().by_name()
     for stage, settings in recipes.items():
-        content["stages"][stage]["recipe"] = {"version": 1, "settings": settings}
+        version = stages[stage].VERSION
+        content["stages"][stage]["recipe"] = {"version": version, "settings": settings}
     content["stages"]["features"]["arrays"]["feature"]["shape"] = [1280]
     content["stages"]["pa_features"]["arrays"]["feature"]["shape"] = [1280]
     shards.write_text(json.dumps(content))
