@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Show = Callable[[np.ndarray], "Tensor"]
-"""From stored frames or flow (n, S, S, C) to what a network sees, (n, 3, H, W) in [-1, 1]."""
+"""From stored frames or flow (n, S, S, C) to what a network sees, (n, C, H, W) in [-1, 1]."""
 
 
 class Reconstruction(Indicator):
@@ -66,12 +66,18 @@ class Reconstruction(Indicator):
         warn_if_emulated(settings.precision, next(network.parameters()).device.type)
         keep_freed_memory()
         trained = recipe["settings"]
-        show = shower(trained["size"], self.flow_scale(run, recipe), trained["display"])
+        channels = recipe["architecture"].get("channels_in", 3)
+        show = shower(trained["size"], self.flow_scale(run, recipe), trained["display"], channels)
         measure = self.measure(recipe["architecture"])
         return lambda: error_stream(network, settings, measure, show)
 
 
-def shower(size: int | None = None, flow_scale: float | None = None, display: str = "uvm") -> Show:
+def shower(
+    size: int | None = None,
+    flow_scale: float | None = None,
+    display: str = "uvm",
+    channels: int = 3,
+) -> Show:
     """Return how stored frames or flow are shown to a network.
 
     Parameters
@@ -80,6 +86,8 @@ def shower(size: int | None = None, flow_scale: float | None = None, display: st
         The network's side in pixels; None for the shards' own.
     flow_scale, display
         For flow, as in :func:`training.feed.flow_display.show_flow`.
+    channels
+        3, or 1 for a network of gray frames.
     """
 
     def show(stored: np.ndarray) -> Tensor:
@@ -88,7 +96,7 @@ def shower(size: int | None = None, flow_scale: float | None = None, display: st
         from training.feed.reading import area_resize, to_network
 
         small = torch.from_numpy(np.ascontiguousarray(area_resize(stored, size)))
-        return to_network(small[None], flow_scale, display)[0].movedim(1, 0)
+        return to_network(small[None], flow_scale, display, channels)[0].movedim(1, 0)
 
     return show
 

@@ -34,7 +34,7 @@ def run(monkeypatch, *arguments):
 
 def test_the_files_are_those_of_the_documentation():
     assert sorted(p.stem for p in PRESETS) == [
-        "demo", "paper", "paper-embedded", "quick", "two-cores"
+        "demo", "paper", "paper-embedded", "peers", "peers-memae", "quick", "two-cores",
     ]  # fmt: skip
     assert [p.stem for p in METHODS] == [
         "baseline", "memae", "patch", "skip-frame", "steal", "unified",

@@ -94,36 +94,59 @@ class TrainingClips(TorchDataset):
 
         Each is (T, H, W, C); the first is the target.
         """
-        settings, name = self.settings, self.videos[video].name
+        name = self.videos[video].name
+        if self.settings.pseudo_anomaly == "patch":
+            return self._patched(epoch, video, start)
+        normal, other = self.choose(epoch, video, start)
+        clip = self.read(name, int(normal[0]))
+        if other is None:
+            return clip, None
+        stage, numbers = other
+        if (np.diff(numbers) == 1).all():
+            return clip, self.read(name, int(numbers[0]), stage)
+        frames = self.dataset.arrays(stage, name)["image"]
+        skipped = np.stack([frames[int(number)] for number in numbers])
+        return clip, area_resize(skipped, self.settings.size)
+
+    def choose(
+        self, epoch: int, video: int, start: int
+    ) -> tuple[np.ndarray, tuple[str, np.ndarray] | None]:
+        """Return the numbers (T,) of a clip's frames and, where a pseudo-anomaly was drawn, its.
+
+        The latter with the stage that they are of. ``patch`` makes its own from the clip.
+        """
+        settings = self.settings
         rng = clip_rng(settings.seed, epoch, video, start)
+        numbers = np.arange(start, start + CLIP_LENGTH)
         if rng.random() >= settings.p:
-            return self.read(name, start), None
+            return numbers, None
         if settings.pseudo_anomaly == "shards":
-            return self.read(name, start), self.read(name, start, settings.stages[1])
-        if settings.pseudo_anomaly == "patch":
-            clip = self.read(name, start)
-            intruder = self.intruders[rng.integers(len(self.intruders))]
-            return clip, pseudo_anomalies.add_patch(
-                clip, intruder, rng, side=settings.patch_side, move=settings.patch_move
-            )
-        start, picked = pseudo_anomalies.skip_frames(
-            self.videos[video].frames, start, rng, settings.skip
+            return numbers, (settings.stages[1], numbers)
+        frames = self.videos[video].frames
+        start, picked = pseudo_anomalies.skip_frames(frames, start, rng, settings.skip)
+        return np.arange(start, start + CLIP_LENGTH), (settings.stages[0], np.asarray(picked))
+
+    def _patched(self, epoch: int, video: int, start: int) -> tuple[np.ndarray, np.ndarray | None]:
+        settings = self.settings
+        rng = clip_rng(settings.seed, epoch, video, start)
+        drawn = rng.random() < settings.p
+        clip = self.read(self.videos[video].name, start)
+        if not drawn:
+            return clip, None
+        intruder = self.intruders[rng.integers(len(self.intruders))]
+        return clip, pseudo_anomalies.add_patch(
+            clip, intruder, rng, side=settings.patch_side, move=settings.patch_move
         )
-        frames = self.dataset.arrays("frames", name)["image"]
-        skipped = area_resize(np.stack([frames[int(i)] for i in picked]), settings.size)
-        return self.read(name, start), skipped
 
     def read(self, video: str, start: int, stage: str | None = None) -> np.ndarray:
         """Return a clip (T, H, W, C) of a stage, the normal one by default."""
+        stage = stage or self.settings.stages[0]
+        return self.frames_of(stage, video, start, start + CLIP_LENGTH)
+
+    def frames_of(self, stage: str, video: str, start: int, stop: int) -> np.ndarray:
+        """Return consecutive frames or flow (n, H, W, C) of a stage, of the network's size."""
         read = read_frames if self.settings.network == "spatial" else read_flow
-        return read(
-            self.dataset,
-            video,
-            start,
-            start + CLIP_LENGTH,
-            size=self.settings.size,
-            stage=stage or self.settings.stages[0],
-        )
+        return read(self.dataset, video, start, stop, size=self.settings.size, stage=stage)
 
 
 def training_videos(dataset: Dataset, *, holdout: bool) -> list[VideoInfo]:

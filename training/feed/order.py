@@ -43,7 +43,7 @@ class Schedule:
     ----------
     frames
         Frames of each training video.
-    stride, batch, epochs, max_clips, seed, block, buffer
+    stride, batch, epochs, max_clips, seed, block, buffer, drop_last
         As in :class:`training.settings.base.AutoencoderTraining`.
     """
 
@@ -55,12 +55,15 @@ class Schedule:
     max_clips: int | None = None
     block: int = 256
     buffer: int = 2048
+    drop_last: bool = False
 
     def clips(self, epoch: int) -> int:
-        """Clips of an epoch, less than all of them where ``max_clips`` cuts it short."""
+        """Clips of an epoch: all, but for what ``max_clips`` and ``drop_last`` leave out."""
         left = self._available(epoch)
         if self.max_clips is not None:
             left = min(left, self.max_clips - sum(self._available(e) for e in range(epoch)))
+        if self.drop_last and left >= self.batch:
+            left -= left % self.batch
         return max(left, 0)
 
     def steps(self, epoch: int) -> int:

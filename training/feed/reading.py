@@ -85,7 +85,9 @@ def area_resize(frames: np.ndarray, size: int | None) -> np.ndarray:
     return out
 
 
-def to_network(clips: Tensor, flow_scale: float | None = None, display: str = "uvm") -> Tensor:
+def to_network(
+    clips: Tensor, flow_scale: float | None = None, display: str = "uvm", channels: int = 3
+) -> Tensor:
     """Turn stored clips into a network's input.
 
     Parameters
@@ -95,15 +97,22 @@ def to_network(clips: Tensor, flow_scale: float | None = None, display: str = "u
     flow_scale, display
         For flow, as in :func:`training.feed.flow_display.show_flow`.
 
+    channels
+        3, or 1 for frames in gray, by the weights of BT.601.
+
     Returns
     -------
     Tensor
-        (B, 3, T, H, W) float32 in [-1, 1].
+        (B, channels, T, H, W) float32 in [-1, 1].
     """
     if clips.shape[-1] == 2:
         shown = show_flow(clips, flow_scale or 0, display)
     else:
-        shown = clips.float() / 127.5 - 1
+        frames = clips.float()
+        if channels == 1:
+            red, green, blue = frames.split(1, dim=-1)
+            frames = 0.299 * red + 0.587 * green + 0.114 * blue
+        shown = frames / 127.5 - 1
     return shown.movedim(-1, 1)
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,18 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import ConfigurationError
 from pipeline.shards.reader import open_dataset
-from training.feed.clips import load_steps
+from training.feed.clips import Batch, load_steps
 from training.feed.order import Step
+from training.feed.resident import is_resident, resident_steps
 from training.loops.plan import TrainingPlan, holdout_loss, plan_training, prepare
 from training.loops.session import Session, open_session
 from training.networks.allocator import keep_freed_memory
-from training.networks.autoencoder import build_autoencoder, load_weights, reconstruction_loss
+from training.networks.autoencoder import (
+    begin_normal,
+    build_autoencoder,
+    load_weights,
+    reconstruction_loss,
+)
 from training.record.folder import RunFolder
 from training.record.precision import warn_if_emulated
 from training.record.processes import Group, join_processes
@@ -165,16 +172,7 @@ def _train(plan: TrainingPlan, session: Session) -> None:
     model = group.share(network).train()
     losses = Losses(group)
     total, every = schedule.total_steps, look_every(group.device, run)
-    batches = load_steps(
-        plan.clips,
-        schedule,
-        position.epoch,
-        position.done,
-        rank=group.rank,
-        processes=group.processes,
-        workers=run.workers,
-        pin=group.device.type == "cuda",
-    )
+    batches = _batches(plan, position, group, run)
     with session.steps(total, done=position.step, seconds=position.seconds):
         for batch in batches:
             # Forward, backward, update.
@@ -209,6 +207,18 @@ def _train(plan: TrainingPlan, session: Session) -> None:
     group.wait()
 
 
+def _batches(
+    plan: TrainingPlan, position: Position, group: Group, run: RunSettings
+) -> Iterator[Batch]:
+    """Return the batches of every step that is left, from the device or from the shards."""
+    place = plan.clips, plan.schedule, position.epoch, position.done
+    rank, processes, device = group.rank, group.processes, group.device
+    if is_resident(run.resident, plan.clips, device):
+        return resident_steps(*place, rank=rank, processes=processes, device=device)
+    on_gpu = device.type == "cuda"
+    return load_steps(*place, rank=rank, processes=processes, workers=run.workers, pin=on_gpu)
+
+
 def look_every(device: torch.device, run: RunSettings) -> int:
     """Return after how many steps losses are looked at: on a CPU, where it costs nothing, each."""
     return run.log_steps if device.type == "cuda" else 1
@@ -224,7 +234,10 @@ def _start(
     torch.backends.cudnn.deterministic = run.deterministic
     torch.backends.cudnn.benchmark = not run.deterministic
     warn_if_emulated(settings.precision, device.type)
-    network = build_autoencoder(settings.architecture, run.engine).to(device)
+    network = build_autoencoder(settings.architecture, run.engine)
+    if settings.initialisation == "normal":
+        begin_normal(network)
+    network.to(device)
     if settings.channels_last:
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     fused = device.type == "cuda"

@@ -30,6 +30,12 @@ class TrainingPlan:
     scale: float | None
     recipe: dict[str, Any]
 
+    def shown(self, stored: Tensor) -> Tensor:
+        """Return stored clips (n, T, H, W, C) as the network sees them."""
+        settings = self.settings
+        channels = settings.architecture.channels_in
+        return to_network(stored, self.scale, settings.display, channels)
+
 
 def plan_training(dataset: Dataset, settings: AutoencoderTraining, group: Group) -> TrainingPlan:
     """Choose videos, order and recipe, and check that all of it can be done."""
@@ -60,6 +66,7 @@ def plan_training(dataset: Dataset, settings: AutoencoderTraining, group: Group)
         settings.max_clips,
         settings.block,
         settings.buffer,
+        settings.drop_last,
     )
     schedule.check(group.processes)
     clips = TrainingClips(dataset, settings, videos, intruders)
@@ -78,7 +85,7 @@ def prepare(
     layout = torch.channels_last_3d if plan.settings.channels_last else torch.contiguous_format
 
     def shown(stored: Tensor) -> Tensor:
-        clips = to_network(stored.to(device, non_blocking=True), plan.scale, plan.settings.display)
+        clips = plan.shown(stored.to(device, non_blocking=True))
         return clips.contiguous(memory_format=layout)
 
     target = shown(batch.target)
@@ -109,7 +116,7 @@ def holdout_loss(network: nn.Module, plan: TrainingPlan, group: Group, stride: i
     network.eval()
     for video, start in where[group.rank :: group.processes]:
         stored = torch.from_numpy(plan.clips.read(video.name, start))[None]
-        clip = to_network(stored.to(group.device), plan.scale, plan.settings.display)
+        clip = plan.shown(stored.to(group.device))
         total += float(reconstruction_loss(network(clip), clip).sum())
     network.train()
     total = group.sums([total])[0]

@@ -32,6 +32,9 @@ class AutoencoderSettings:
     channels: tuple[int, int, int, int] = (96, 128, 256, 256)
     """Output channels of the four encoder layers; the decoder mirrors them."""
 
+    channels_in: int = 3
+    """Channels of a frame: 3, or 1 for gray, on which the peers trained."""
+
     tanh: bool = True
     """Whether the last layer ends in Tanh (MemAE's does not)."""
 
@@ -40,6 +43,8 @@ class AutoencoderSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
+        if self.channels_in not in (1, 3):
+            raise ConfigurationError(f"channels_in: {self.channels_in}: must be 3, or 1 for gray")
         if len(self.channels) != 4 or any(c < 1 for c in self.channels):
             raise ConfigurationError(
                 f"channels: {self.channels}: four numbers of at least 1 are needed, "
@@ -48,7 +53,7 @@ class AutoencoderSettings:
 
 
 class Autoencoder(nn.Module):
-    """Encoder, optional memory, decoder: clips (B, 3, 16, H, W) in [-1, 1] to clips.
+    """Encoder, optional memory, decoder: clips (B, C, 16, H, W) in [-1, 1] to clips.
 
     All kernels are 3 with padding 1. BatchNorm3d and LeakyReLU(0.2) follow each layer but
     the last, which ends in Tanh or in nothing.
@@ -70,10 +75,13 @@ class Autoencoder(nn.Module):
         c1, c2, c3, c4 = settings.channels
         space, both = (1, 2, 2), (2, 2, 2)
         self.encoder = nn.Sequential(
-            *_down(3, c1, space), *_down(c1, c2, both), *_down(c2, c3, both), *_down(c3, c4, both)
+            *_down(settings.channels_in, c1, space),
+            *_down(c1, c2, both),
+            *_down(c2, c3, both),
+            *_down(c3, c4, both),
         )
         self.memory = Memory(c4, settings.memory) if settings.memory.slots else None
-        last = nn.ConvTranspose3d(c1, 3, 3, space, 1, output_padding=(0, 1, 1))
+        last = nn.ConvTranspose3d(c1, settings.channels_in, 3, space, 1, output_padding=(0, 1, 1))
         self.decoder = nn.Sequential(
             *_up(c4, c3), *_up(c3, c2), *_up(c2, c1), last, *([nn.Tanh()] if settings.tanh else [])
         )
@@ -84,7 +92,7 @@ class Autoencoder(nn.Module):
         Parameters
         ----------
         clips
-            (B, 3, T, H, W) float in [-1, 1].
+            (B, C, T, H, W) float in [-1, 1], C as in the settings.
         penalty
             Also return what the network adds to the loss: MemAE's weighted addressing
             entropy, 0 for a network without memory. The training loop asks for it,
@@ -100,7 +108,7 @@ class Autoencoder(nn.Module):
         ConfigurationError
             For clips of a shape that the network cannot reconstruct at its size.
         """
-        check_clips(clips)
+        check_clips(clips, self.settings.channels_in)
         code = self.encode(clips)
         extra = code.new_zeros(())
         if self.memory is not None:
@@ -144,12 +152,12 @@ def build_autoencoder(
     raise ConfigurationError(f"engine: {engine!r}: must be plain or fast")
 
 
-def check_clips(clips: Tensor) -> None:
-    """Raise ConfigurationError unless clips are (B, 3, 8k, 16m, 16n)."""
+def check_clips(clips: Tensor, channels: int = 3) -> None:
+    """Raise ConfigurationError unless clips are (B, channels, 8k, 16m, 16n)."""
     shape = tuple(clips.shape)
-    if len(shape) != 5 or shape[1] != 3 or shape[2] % 8 or shape[3] % 16 or shape[4] % 16:
+    if len(shape) != 5 or shape[1] != channels or shape[2] % 8 or shape[3] % 16 or shape[4] % 16:
         raise ConfigurationError(
-            f"clips of shape {shape}: expected (batch, 3, T, H, W) with T a multiple of 8 "
+            f"clips of shape {shape}: expected (batch, {channels}, T, H, W) with T a multiple of 8 "
             "and H, W multiples of 16; set the `size` of the frames stage accordingly"
         )
 
@@ -157,6 +165,16 @@ def check_clips(clips: Tensor) -> None:
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     """Squared error divided by T·C·H·W of each clip, (B,): equations 4 and 5 before the mean."""
     return (output - target).square().flatten(1).mean(1)
+
+
+def begin_normal(model: nn.Module) -> None:
+    """Draw weights as MemAE's authors do: N(0, 0.02), those of BatchNorm N(1, 0.02), biases 0."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+        elif isinstance(layer, nn.BatchNorm3d):
+            nn.init.normal_(layer.weight, 1.0, 0.02)
+            nn.init.zeros_(layer.bias)
 
 
 def parameter_count(model: nn.Module) -> int:

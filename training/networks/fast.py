@@ -41,6 +41,8 @@ class FastAutoencoder(Autoencoder):
     """
 
     def __init__(self, settings: AutoencoderSettings) -> None:
+        if settings.channels_in != 3:
+            raise ConfigurationError("channels_in: 1: engine fast takes 3; set engine: plain")
         if any(channels % PANEL for channels in settings.channels):
             raise ConfigurationError(
                 f"channels: {settings.channels}: engine fast needs multiples of {PANEL}; "

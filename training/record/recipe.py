@@ -21,6 +21,9 @@ from training.settings.base import AutoencoderTraining, DiscriminatorTraining
 from training.settings.inpainter import InpainterTraining
 
 FORMAT = 1
+#: Settings that came later, with the value that every training before them had. Recipes leave
+#: them out at that value, so that what was trained before is still found.
+LATER = {"drop_last": False, "initialisation": "pytorch", "channels_in": 3}
 
 
 def make_recipe(
@@ -67,8 +70,8 @@ def make_recipe(
     recipe: dict[str, Any] = {
         "format": FORMAT,
         "kind": kind,
-        "settings": asdict(settings),
-        "architecture": asdict(architecture),
+        "settings": _as_before(asdict(settings)),
+        "architecture": _as_before(asdict(architecture)),
         "data": {
             "dataset": dataset.name,
             "shards": {stage: dataset.keys[stage] for stage in stages},
@@ -82,6 +85,15 @@ def make_recipe(
     return plain | {
         "key": hashlib.sha256(canonical(plain).encode()).hexdigest()[:16],
         "provenance": provenance(),
+    }
+
+
+def _as_before(settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out later settings that are as they were before there was a choice."""
+    return {
+        name: _as_before(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if name not in LATER or value != LATER[name]
     }
 
 

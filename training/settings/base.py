@@ -80,6 +80,13 @@ class AutoencoderTraining:
     max_clips: int | None = None
     """Stop after so many clips, even within an epoch; null has no limit."""
 
+    drop_last: bool = False
+    """Leave out what an epoch's clips have over a whole number of batches, as the peers do;
+    else the clips are shared out over steps whose sizes differ by one at most."""
+
+    initialisation: Literal["pytorch", "normal"] = "pytorch"
+    """What weights begin at: PyTorch's defaults, or MemAE's N(0, 0.02), BatchNorm at N(1, 0.02)."""
+
     learning_rate: float = 1e-4
     """Adam's."""
 
@@ -119,6 +126,12 @@ class AutoencoderTraining:
             self.pseudo_anomaly in ("shards", "patch", "skip-frame"),
             "shards, patch or skip-frame",
         )
+        require(
+            "initialisation",
+            self.initialisation,
+            self.initialisation in ("pytorch", "normal"),
+            "pytorch or normal",
+        )
         require("p", self.p, 0 <= self.p <= 1, "a probability, 0 ... 1")
         require(
             "skip",
@@ -136,6 +149,10 @@ class AutoencoderTraining:
         )
         require("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
         require("precision", self.precision, self.precision in ("fp32", "bf16"), "fp32 or bf16")
+        if self.network == "temporal" and self.architecture.channels_in != 3:
+            raise ConfigurationError(
+                "channels_in: 1: is for frames; the temporal network is shown flow in 3 channels"
+            )
         if self.network == "temporal" and self.pseudo_anomaly != "shards" and self.p > 0:
             raise ConfigurationError(
                 f"pseudo_anomaly: {self.pseudo_anomaly!r} is defined on frames; the temporal "
@@ -204,6 +221,10 @@ class RunSettings:
     deterministic: bool = True
     """GPU: only algorithms that repeat their results bit for bit."""
 
+    resident: Literal["auto", "on", "off"] = "auto"
+    """Keep the data set on the device and pick clips there. ``auto``: on a GPU, where it fits into
+    half of the free memory. The weights do not depend on it."""
+
     checkpoint_minutes: float = 10
     """A checkpoint is written after every epoch and when so many minutes have passed."""
 
@@ -222,7 +243,8 @@ class RunSettings:
     """The loss on held-out videos is taken over clips at every so many frames."""
 
     log_steps: int = 10
-    """Steps between two lines of metrics.jsonl, besides a line an epoch."""
+    """Steps between two lines of metrics.jsonl, besides a line an epoch. On a GPU, losses are
+    looked at, and wishes to stop heeded, no more often."""
 
     engine: Engine = "plain"
     """``plain``: PyTorch's layers. ``fast``: the same network by this project's own kernels,
@@ -251,6 +273,7 @@ class RunSettings:
         )
         require("holdout_stride", self.holdout_stride, self.holdout_stride >= 1, "at least 1")
         require("engine", self.engine, self.engine in ("plain", "fast"), "plain or fast")
+        require("resident", self.resident, self.resident in ("auto", "on", "off"), "auto, on, off")
         require("log_steps", self.log_steps, self.log_steps >= 1, "at least 1")
         require(
             "tracker",

@@ -14,7 +14,7 @@ from training.loops import autoencoder as loop
 from training.loops.autoencoder import Losses, Position, train_autoencoder
 from training.loops.plan import plan_training, prepare
 from training.loops.session import Session, TrainingError
-from training.networks.autoencoder import build_autoencoder, reconstruction_loss
+from training.networks.autoencoder import begin_normal, build_autoencoder, reconstruction_loss
 from training.record.folder import RunFolder
 from training.record.processes import Group
 from training.settings.base import RunSettings
@@ -47,6 +47,8 @@ def plain_loop(shards, settings):
     plan = plan_training(open_dataset(shards), settings, ALONE)
     torch.manual_seed(settings.seed)
     network = build_autoencoder(settings.architecture).train()
+    if settings.initialisation == "normal":
+        begin_normal(network)
     if settings.channels_last:
         network.to(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
@@ -67,8 +69,7 @@ PRESETS = sorted(path.stem for path in (TRAINING / "presets").glob("*.yaml"))
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("network", ["spatial", "temporal"])
 def test_every_preset_trains_the_weights_of_the_plain_loop(shards, tmp_path, preset, network):
-    changes = {"precision": "fp32"} if preset == "paper" else {}
-    settings = settings_of(preset, network, **changes)
+    settings = settings_of(preset, network, precision="fp32")
     train_autoencoder(shards, tmp_path, settings, RunSettings(workers=0))
     found, wanted = load_file(tmp_path / "weights.safetensors"), plain_loop(shards, settings)
     assert found.keys() == wanted.keys()

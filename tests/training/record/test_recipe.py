@@ -31,7 +31,8 @@ CHANGES = {
     "stride": 3, "pseudo_anomaly": "patch", "p": 0.1, "negative": True, "skip": (2, 3),
     "patch_side": 0.3, "patch_move": 3, "intruders": "else", "batch": 5, "epochs": 9,
     "max_clips": 7, "learning_rate": 0.1, "precision": "bf16", "channels_last": True, "block": 7,
-    "buffer": 7, "architecture": AutoencoderSettings(channels=(2, 2, 2, 4)),
+    "buffer": 7, "drop_last": True, "initialisation": "normal",
+    "architecture": AutoencoderSettings(channels=(2, 2, 2, 4)),
 }  # fmt: skip
 
 
