@@ -63,7 +63,8 @@ def _make(engine: Any, bf16: bool) -> Turn:
     import torch
 
     from training.networks.allocator import keep_freed_memory
-    from training.networks.autoencoder import build_autoencoder, reconstruction_loss
+    from training.networks.autoencoder import reconstruction_loss
+    from training.networks.build import build_autoencoder
 
     torch.manual_seed(0)
     model = build_autoencoder(engine=engine).train()

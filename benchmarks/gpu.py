@@ -66,7 +66,8 @@ def step_milliseconds(way: Way, device: str, clips: int, size: int) -> float:
     """Return the median time of a bare training step on clips that lie on the device."""
     import torch
 
-    from training.networks.autoencoder import build_autoencoder, reconstruction_loss
+    from training.networks.autoencoder import reconstruction_loss
+    from training.networks.build import build_autoencoder
 
     cudnn = torch.backends.cudnn
     cudnn.benchmark, cudnn.deterministic = not way.deterministic, way.deterministic

@@ -50,7 +50,7 @@ def make(side: str) -> Turn:
     """Score the video; seconds a frame and the scores."""
     import torch
 
-    from training.networks.autoencoder import build_autoencoder
+    from training.networks.build import build_autoencoder
 
     torch.manual_seed(0)
     model = build_autoencoder().eval()

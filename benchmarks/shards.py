@@ -22,7 +22,8 @@ def rows() -> list[Row]:
     from pipeline.shards.reader import open_dataset
     from training.feed.clips import Batch, load_steps
     from training.loops.plan import plan_training, prepare
-    from training.networks.autoencoder import build_autoencoder, reconstruction_loss
+    from training.networks.autoencoder import reconstruction_loss
+    from training.networks.build import build_autoencoder
     from training.record.processes import Group
     from training.settings.base import AutoencoderTraining
 

@@ -96,7 +96,8 @@ def make_network(folder, kind, seed=0, **settings):
     """Commit a small network with random weights as training does."""
     import torch
 
-    from training.networks.autoencoder import AutoencoderSettings, build_autoencoder
+    from training.networks.autoencoder import AutoencoderSettings
+    from training.networks.build import build_autoencoder
     from training.networks.discriminator import DiscriminatorSettings, build_discriminator
     from training.record.folder import RunFolder
 

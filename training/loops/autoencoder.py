@@ -22,12 +22,8 @@ from training.feed.resident import is_resident, resident_steps
 from training.loops.plan import TrainingPlan, holdout_loss, plan_training, prepare
 from training.loops.session import Session, open_session
 from training.networks.allocator import keep_freed_memory
-from training.networks.autoencoder import (
-    begin_normal,
-    build_autoencoder,
-    load_weights,
-    reconstruction_loss,
-)
+from training.networks.autoencoder import begin_normal, load_weights, reconstruction_loss
+from training.networks.build import build_autoencoder
 from training.record.folder import RunFolder
 from training.record.precision import warn_if_emulated
 from training.record.processes import Group, join_processes

@@ -236,7 +236,8 @@ def load_trained(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     ConfigurationError, DataError
         If the folder holds no finished training, or its files do not belong together.
     """
-    from training.networks.autoencoder import AutoencoderSettings, build_autoencoder, load_weights
+    from training.networks.autoencoder import AutoencoderSettings, load_weights
+    from training.networks.build import build_autoencoder
     from training.networks.discriminator import DiscriminatorSettings, build_discriminator
     from training.networks.memory import MemorySettings
 

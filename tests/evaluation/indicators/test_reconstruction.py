@@ -10,7 +10,8 @@ from evaluation.indicators.shared_windows import SharedWindows, fold
 from evaluation.indicators.window import WindowMeans, window_frames
 from pipeline.base.errors import ConfigurationError
 from tests.evaluation.indicators.plain import plain_errors, streamed
-from training.networks.autoencoder import AutoencoderSettings, build_autoencoder
+from training.networks.autoencoder import AutoencoderSettings
+from training.networks.build import build_autoencoder
 from training.networks.memory import MemorySettings
 
 SIZE = 32

@@ -20,7 +20,8 @@ from training.loops import session
 from training.loops.autoencoder import train_autoencoder
 from training.loops.plan import prepare
 from training.loops.session import TrainingError
-from training.networks.autoencoder import AutoencoderSettings, build_autoencoder
+from training.networks.autoencoder import AutoencoderSettings
+from training.networks.build import build_autoencoder
 from training.networks.memory import MemorySettings
 from training.record.folder import load_trained
 from training.record.processes import Group

@@ -13,7 +13,8 @@ from tests.training.toys import write_dataset
 from training.feed.order import Schedule
 from training.feed.reading import to_network
 from training.loops.autoencoder import train_autoencoder
-from training.networks.autoencoder import AutoencoderSettings, begin_normal, build_autoencoder
+from training.networks.autoencoder import AutoencoderSettings, begin_normal
+from training.networks.build import build_autoencoder
 from training.record.folder import load_trained
 from training.record.recipe import make_recipe
 from training.settings.base import AutoencoderTraining, RunSettings

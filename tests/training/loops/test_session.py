@@ -14,7 +14,8 @@ from training.loops import autoencoder as loop
 from training.loops.autoencoder import Losses, Position, train_autoencoder
 from training.loops.plan import plan_training, prepare
 from training.loops.session import Session, TrainingError
-from training.networks.autoencoder import begin_normal, build_autoencoder, reconstruction_loss
+from training.networks.autoencoder import begin_normal, reconstruction_loss
+from training.networks.build import build_autoencoder
 from training.record.folder import RunFolder
 from training.record.processes import Group
 from training.settings.base import RunSettings

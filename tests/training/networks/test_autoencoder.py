@@ -6,11 +6,11 @@ from torch.nn import functional as F
 from pipeline.base.errors import ConfigurationError, DataError
 from training.networks.autoencoder import (
     AutoencoderSettings,
-    build_autoencoder,
     load_weights,
     parameter_count,
     reconstruction_loss,
 )
+from training.networks.build import build_autoencoder
 from training.networks.memory import MemorySettings
 
 SMALL = AutoencoderSettings(channels=(4, 5, 6, 7))

@@ -4,11 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.base.errors import ConfigurationError
-from training.networks.autoencoder import (
-    AutoencoderSettings,
-    build_autoencoder,
-    reconstruction_loss,
-)
+from training.networks.autoencoder import AutoencoderSettings, reconstruction_loss
+from training.networks.build import build_autoencoder
 from training.networks.kernels import convolution, ends, norm
 from training.networks.memory import MemorySettings
 

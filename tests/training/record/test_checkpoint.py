@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from pipeline.base.errors import ConfigurationError, DataError
-from training.networks.autoencoder import AutoencoderSettings, build_autoencoder
+from training.networks.autoencoder import AutoencoderSettings
+from training.networks.build import build_autoencoder
 from training.networks.discriminator import DiscriminatorSettings, build_discriminator
 from training.record.folder import (
     RunFolder,
