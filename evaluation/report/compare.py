@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +60,17 @@ def compare_runs(
     ConfigurationError
         If the runs were not scored on the same videos, or not under the protocol.
     """
-    if len({run.name for run in runs}) < 2:
-        raise ConfigurationError("runs: at least two different ones are needed to compare")
-    contents = {run.name: read_metrics(run.out) for run in runs}
+    by_name = told_apart(runs)
+    contents = {name: read_metrics(run.out) for name, run in by_name.items()}
     chosen: dict[str, tuple[Scored, Mapping[str, float]]] = {}
-    for run in runs:
-        entries = [e for e in contents[run.name]["results"] if facts.same(e, protocol)]
+    for own, run in by_name.items():
+        entries = [e for e in contents[own]["results"] if facts.same(e, protocol)]
         if not entries:
             raise ConfigurationError(
                 f"{run.folder}: has no results under {protocol}; fuse it again with that protocol"
             )
         scored = apply(open_scores(run.out / "scores"), run.dataset, protocol)
-        chosen[run.name] = (scored, entry_of(contents[run.name]["method"], entries)["eta"])
+        chosen[own] = (scored, entry_of(contents[own]["method"], entries)["eta"])
     first = next(iter(chosen.values()))[0]
     names = [video.name for video in first.videos]
     for name, (scored, _) in chosen.items():
@@ -79,7 +78,6 @@ def compare_runs(
             raise ConfigurationError(f"{name}: was scored on other videos than the first run")
     pictured = pictured or Chosen()
     methods = {name: content["method"] for name, content in contents.items()}
-    by_name = {run.name: run for run in runs}
     shown = chosen_videos(first, pictured)
     heats = heat_rows(by_name, methods, chosen_frames(first, pictured))
     pseudo = pseudo_rows(runs, pictured.count)
@@ -115,7 +113,9 @@ def compare_runs(
 def name_of(name: str, methods: Mapping[str, str]) -> str:
     """Return a run's name for a legend: its method's, if no other run has the same."""
     method = methods[name]
-    return label_of(method) if list(methods.values()).count(method) == 1 else short(name)
+    return (
+        label_of(method) if list(methods.values()).count(method) == 1 else shortest(methods)[name]
+    )
 
 
 def rows(contents: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def timelines(
     scored = next(iter(chosen.values()))[0]
     share = page.thumbnails // max(len(scored.videos), 1)
     fused = {name: one.fused(dict(eta)) for name, (one, eta) in chosen.items()}
-    result = []
+    labels_of, result = shortest(chosen), []
     for number, video in enumerate(scored.videos):
         start = scored.protocol.scored(video.frames).start
         labels = scored.labels[number]
@@ -157,7 +157,7 @@ def timelines(
                 name=video.name,
                 frames=video.frames,
                 first=start,
-                series={short(name): parts[number] for name, parts in fused.items()},
+                series={labels_of[name]: parts[number] for name, parts in fused.items()},
                 truth=None if labels is None else intervals(labels, start),
                 fps=video.fps,
                 thumbnails=thumbnails(first, video.name, None, spread(video.frames, share), page)
@@ -182,7 +182,11 @@ def roc(chosen: Mapping[str, tuple[Scored, Mapping[str, float]]]) -> Chart:
             continue
         keep = spread(len(alarms), 250)
         traces.append(
-            {"x": rounded(alarms[keep]), "y": rounded(hits[keep]), "name": html.escape(short(name))}
+            {
+                "x": rounded(alarms[keep]),
+                "y": rounded(hits[keep]),
+                "name": html.escape(shortest(chosen)[name]),
+            }
         )
     return Chart("ROC", "Label-free η.", traces, "false alarm rate", "detection rate", square=True)
 
@@ -217,6 +221,35 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     ]
 
 
-def short(name: str) -> str:
-    """Return a run's method and seed, what a legend has room for."""
-    return name.split("/")[-1]
+def told_apart(runs: Sequence[Run]) -> dict[str, Run]:
+    """Return runs by name, with as much of their folders as tells them apart.
+
+    Raises
+    ------
+    ConfigurationError
+        If there are fewer than two, or one is named twice.
+    """
+    folders = [run.folder.resolve() for run in runs]
+    if len({*folders}) < 2:
+        raise ConfigurationError("runs: at least two different ones are needed to compare")
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise ConfigurationError(f"runs: {folder} is named twice; name each run once")
+    names = [run.name for run in runs]
+    return {
+        str(folder) if names.count(run.name) > 1 else run.name: run
+        for folder, run in zip(folders, runs, strict=True)
+    }
+
+
+def shortest(names: Iterable[str]) -> dict[str, str]:
+    """Return what a legend has room for: of each name as little of its end as is its own.
+
+    >>> shortest(["ped2/quick/memae-seed0", "ped2/paper/memae-seed0"])["ped2/paper/memae-seed0"]
+    'paper/memae-seed0'
+    """
+    split = [name.split("/") for name in names]
+    count = 1
+    while len({tuple(parts[-count:]) for parts in split}) < len(split):
+        count += 1
+    return {"/".join(parts): "/".join(parts[-count:]) for parts in split}

@@ -102,3 +102,16 @@ def test_pseudo_anomalies_are_frame_mask_inpainted_flow_and_mixed_flow(scored_ru
     mask = dict(row)["mask"]
     assert set(np.unique(mask)) == {0, 255}
     assert (mask > 0).all(-1).sum() == 64
+
+
+def test_runs_of_one_name_are_told_apart(scored_run, tmp_path):
+    folders = [tmp_path / side / "ped2/quick/unified-seed0" for side in "xy"]
+    for folder in folders:
+        shutil.copytree(scored_run.folder.parent, folder.parent)
+    runs = [open_run(folder) for folder in folders]
+    assert runs[0].name == runs[1].name
+    page = Page(thumbnails=0, figures=False)
+    html = compare.compare_runs(runs, tmp_path, page, Protocol(name="dense")).read_text()
+    assert all(f"{side}/ped2/quick/unified-seed0" in html for side in "xy")
+    with pytest.raises(ConfigurationError, match="named twice"):
+        compare.compare_runs([*runs, runs[0]], tmp_path, page, Protocol(name="dense"))
