@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from benchmarks.common import Row, in_pairs
+from pipeline.data.video.file import file_frames
 from pipeline.models.flow.tvl1 import FAST, opencv_tvl1, tvl1
 
 SIZE = 256
@@ -121,8 +122,7 @@ def static_pairs() -> tuple[list[Pair], str]:
     if PED2.is_dir():
         found = []
         for video, start in (("train/01", 0), ("train/09", 60), ("test/04", 100), ("test/09", 20)):
-            capture = cv2.VideoCapture(str(PED2 / f"{video}.mp4"))
-            frames = [capture.read()[1] for _ in range(start + 2)][start:]
+            frames = list(file_frames(PED2 / f"{video}.mp4", range(start, start + 2)))
             found.append(gray_pair(frames))
         return found, "UCSD Ped2"
     from pipeline.data.plaza.demo import render_scene

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
@@ -236,10 +237,20 @@ class Painter:
     def rgb(self, frame: VideoFrame, path: Path, number: int) -> np.ndarray:
         """Return a frame as (H, W, 3) uint8 RGB, turned as its file says."""
         try:
-            image: Any = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+            image = self._convert(frame)
         except (av.FFmpegError, ValueError, MemoryError) as error:
             raise DataError(
                 f"{path}: frame {number} cannot be turned into RGB ({_short(error)}); {REENCODE}"
             ) from error
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+    def _convert(self, frame: VideoFrame) -> Any:
+        """Return RGB as OpenCV gives it, to the last bit; directly where that is the same."""
+        deep = any(part.bits > 8 for part in frame.format.components)
+        if not (deep or frame.width % 2 or frame.height % 2):
+            return self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+        picture = self._reformatter.reformat(
+            frame, format="bgr24", interpolation="BICUBIC", threads=1
+        )
+        return cv2.cvtColor(picture.to_ndarray(), cv2.COLOR_BGR2RGB)
