@@ -8,7 +8,6 @@ from typing import Literal
 from evaluation.indicators.settings import Scoring
 from evaluation.measures.results import Fusing
 from evaluation.measures.threshold import Alarm
-from evaluation.protocols.base import Streamed
 from evaluation.report.page import Page
 
 
@@ -102,7 +101,7 @@ def detect(
     videos: list[str],
     out: Path,
     alarm: Alarm = Alarm(),  # noqa: B008
-    protocol: Streamed = "local",
+    protocol: str = "local",
     indicators: list[str] | None = None,
     scene: str = "",
     batch: int = 8,

@@ -20,11 +20,11 @@ def blocks(page: str, *languages: str) -> list[tuple[str, str]]:
 def checkout(folder: Path, own: bool = False) -> Path:
     """Make a folder look like the top folder of the repository, but for what runs write.
 
-    With ``own``, ``pipeline`` and ``data_manifests`` are copies that a test may change.
+    With ``own``, all folders but ``training`` are copies that a test may change.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for entry in ("pipeline", "data_manifests", "training", "evaluation"):
-        if own and entry in ("pipeline", "data_manifests"):
+        if own and entry != "training":
             nothing = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / entry, folder / entry, ignore=nothing)
         else:

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.data.discover import load_manifest
 from pipeline.data.plaza.demo import DemoSettings, write_demo
+from pipeline.shards.reader import open_dataset
 from tests.documents import blocks, checkout, shell
 
 
@@ -84,3 +85,34 @@ def test_a_missing_file_is_named(campus):
 def test_make_knows_the_new_data_set(campus):
     said = shell(f"make -n campus DATA=Campus VENV={campus}/venv", campus)
     assert "--source.manifest campus --source.data 'Campus'" in said
+
+
+def test_the_indicator_of_the_documentation(tmp_path):
+    page = "adding-an-indicator.md"
+    assert sum(code.count("\n") for _, code in blocks(page, "python", "diff")) < 80
+    checkout(tmp_path, own=True)
+    write_demo(tmp_path / "data/plaza", DemoSettings(train_videos=2, test_videos=1, frames=24))
+    assert write_files(page, "python", tmp_path) == []
+    ((_, difference),) = blocks(page, "diff")
+    (tmp_path / "registry.diff").write_text(difference)
+    shell("git apply --unidiff-zero registry.diff", tmp_path)
+
+    shards, score, report = (code for _, code in blocks(page, "sh"))
+    shell(shards, tmp_path)
+    printed = shell(score, tmp_path)
+    rows = ("dense/video     C alone", "local/heldout   C alone", "local/heldout   flow + C")
+    assert all(row in printed for row in rows)
+    run = tmp_path / "runs/change/alone"
+    with np.load(run / "scores/test/01.npz") as saved:
+        assert saved["change"].shape == (24,)
+        assert saved["change_map"].shape == (24, 64, 64)
+        values = saved["change"]
+    shell(report, tmp_path)
+    assert '"#c2338f"' in (run / "report.html").read_text()
+    lines = (tmp_path / "found/01/scores.csv").read_text().splitlines()
+    assert "change" in lines[0].split(",")
+    assert len(lines) == 25
+    # What the file says, written out.
+    images = open_dataset(run.parent / "shards.json").arrays("frames", "test/01")["image"][0:24]
+    expected = np.abs(np.diff(images.astype(np.float64), axis=0)).mean((1, 2, 3)) / 255
+    np.testing.assert_allclose(values, np.r_[0, expected], atol=1e-6)

@@ -25,13 +25,12 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.detector.scales import DenseScale, LocalScale, Scale, Scaled
+from evaluation.detector.scales import SCALES, Scale, Scaled
 from evaluation.indicators.registry import by_name
 from evaluation.indicators.settings import Scoring
 from evaluation.measures.auc_table import check_fresh
 from evaluation.measures.fusion import fuse
 from evaluation.measures.threshold import Alarm, Threshold, choose_threshold
-from evaluation.protocols.base import Streamed
 from evaluation.record.run import Run, open_run
 from evaluation.record.scores import open_scores
 from evaluation.scoring.live import Raw, RawStream
@@ -104,7 +103,7 @@ class Detector:
         run: str | Path | Run,
         alarm: Alarm | None = None,
         *,
-        protocol: Streamed = "local",
+        protocol: str = "local",
         indicators: Sequence[str] | None = None,
         scene: str = "",
         batch: int = 1,
@@ -209,16 +208,13 @@ class Detector:
         return scores
 
     def _scale(self, indicators: Sequence[str] | None, scene: str, maps: bool) -> Scale:
-        if self.protocol == "local":
-            return LocalScale(self.run, indicators, scene, maps)
-        if self.protocol != "dense":
-            raise ConfigurationError(f"protocol: {self.protocol!r} is neither local nor dense")
-        if indicators is not None or scene:
+        if self.protocol not in SCALES:
             raise ConfigurationError(
-                "indicators and scene: are of the protocol local; dense fuses all that were "
-                "trained, by the η that was chosen on held-out videos"
+                f"protocol: {self.protocol!r} is none that a stream has a scale by: "
+                f"{', '.join(SCALES)}"
             )
-        return DenseScale(self.run, (self.scoring.maps or 64) if maps else 0)
+        side = self.scoring.maps or 64
+        return SCALES[self.protocol](self.run, indicators, scene, side if maps else 0)
 
     def _threshold(self, fps: float | None) -> Threshold:
         """Set the threshold on the held-out videos whose frames have times."""

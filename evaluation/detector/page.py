@@ -81,6 +81,7 @@ def _timeline(one: Found, detector: Detector) -> Timeline:
         frames=one.frames,
         first=0,
         series=series,
+        colors={by_name(name).label: by_name(name).COLOR for name in one.seen.omegas},
         fps=one.fps,
         threshold=detector.threshold.value,
         events=[(event.first, event.last) for event in one.events],

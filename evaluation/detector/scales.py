@@ -7,7 +7,7 @@ the delay that they state.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,12 +18,11 @@ from evaluation.indicators.registry import by_name, ordered
 from evaluation.measures.auc_table import heldout_fused
 from evaluation.measures.fusion import Eta, equal, fuse
 from evaluation.measures.heat import combined
-from evaluation.measures.results import heldout_limits
 from evaluation.protocols import base as protocols
-from evaluation.protocols.base import Range
 from evaluation.protocols.local import local
 from evaluation.protocols.local.scores import read_levels
 from evaluation.protocols.local.stream import LocalStream
+from evaluation.protocols.registry import kind_of
 from evaluation.record.run import Run, read_metrics
 from evaluation.record.scores import RunScores, open_scores
 from evaluation.scoring.live import Raw
@@ -88,7 +87,14 @@ class DenseScale:
     delay = 0
     unit = "1 is the most unusual frame of the held-out normal videos"
 
-    def __init__(self, run: Run, maps: int) -> None:
+    _kind = kind_of("dense")
+
+    def __init__(self, run: Run, indicators: Sequence[str] | None, scene: str, maps: int) -> None:
+        if indicators is not None or scene:
+            raise ConfigurationError(
+                "indicators and scene: are of the protocol local; dense fuses all that were "
+                "trained, by the η that was chosen on held-out videos"
+            )
         calibration = read_metrics(run.out)["detector"]
         if calibration is None:
             raise ConfigurationError(
@@ -122,10 +128,9 @@ class DenseScale:
         return []
 
     def _omega(self, name: str, value: float) -> float:
-        if not by_name(name).SCALED:
+        if not self._kind.scaled(name):
             return value
-        low, high = self._limits[name]
-        return float(protocols.scale(np.array(value), (low, high)))
+        return float(self._kind.scale(np.array(value), self._limits[name]))
 
 
 class LocalScale:
@@ -141,7 +146,7 @@ class LocalScale:
     scene
         Whose level counts; "" for that of all scenes.
     maps
-        Whether heat maps are wanted.
+        0 if no heat maps are wanted.
 
     Raises
     ------
@@ -155,10 +160,10 @@ class LocalScale:
         "all of them is extrapolated"
     )
 
-    def __init__(self, run: Run, indicators: Sequence[str] | None, scene: str, maps: bool) -> None:
+    def __init__(self, run: Run, indicators: Sequence[str] | None, scene: str, maps: int) -> None:
         self._scores = open_scores(run.out / "scores")
         self._levels = read_levels(self._scores)
-        self._scene, self._maps = scene, maps
+        self._scene, self._maps = scene, bool(maps)
         if scene and scene not in self._levels.scenes:
             known = ", ".join(sorted(self._levels.scenes)) or "none has a name"
             raise ConfigurationError(f"scene: {scene!r} has no normal videos; scenes: {known}")
@@ -206,15 +211,22 @@ class LocalScale:
             for name in self.indicators
         }
         omegas = {
-            name: float(protocols.scale(one[None], self._limits[name])[0])
+            name: float(LOCAL_PROTOCOL.kind.scale(one[None], self._limits[name])[0])
             for name, one in raw.items()
         }
         shown = [found.maps[name] / 2 for name in self.indicators if name in found.maps]
         return Scaled(omegas, np.max(shown, axis=0) if self._maps and shown else None)
 
 
-def limits_of(scores: RunScores) -> dict[str, Range]:
+def limits_of(scores: RunScores) -> dict[str, Any]:
     """Return the scale of the protocol local on a run's normal frames."""
-    limits = heldout_limits(scores, LOCAL_PROTOCOL)
+    limits = protocols.run_limits(scores, LOCAL_PROTOCOL)
     assert limits is not None
     return limits
+
+
+SCALES: dict[str, Callable[[Run, Sequence[str] | None, str, int], Scale]] = {
+    "local": LocalScale,
+    "dense": DenseScale,
+}
+"""By protocol, how a stream is judged: the run, indicators, scene, and the maps' side."""

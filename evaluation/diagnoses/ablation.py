@@ -15,9 +15,10 @@ from evaluation.indicators.registry import INDICATORS
 from evaluation.measures import fusion
 from evaluation.measures.results import Fusing, Scored, measure, read_labels
 from evaluation.protocols import base as protocols
-from evaluation.protocols.base import Protocol, Range
+from evaluation.protocols.base import Limits, Protocol
 from evaluation.protocols.local import local
-from evaluation.protocols.local.scores import Form, normal_levels, stretch_values
+from evaluation.protocols.local.lasting import Form
+from evaluation.protocols.local.scores import normal_levels, stretch_values
 from evaluation.record.run import Run
 from evaluation.record.scores import RunScores, VideoScores, open_scores
 from evaluation.record.stretches import Stretch, normal_stretches, whole
@@ -45,7 +46,7 @@ CHOSEN = [one for one in INDICATORS if one.CHOSEN]
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((one.SYMBOL, (one.NAME,)) for one in INDICATORS if one.MAP),
     (" + ".join(one.SYMBOL for one in CHOSEN), tuple(one.NAME for one in CHOSEN)),
-    protocols.rows(LOCAL)[-1],
+    LOCAL.kind.rows()[-1],
 )
 """What is fused, with equal weights."""
 
@@ -150,9 +151,7 @@ def cells(
     return found
 
 
-def on_movers(
-    names: Sequence[str], heldout: Sequence[VideoScores], limits: dict[str, Range]
-) -> fusion.Eta:
+def on_movers(names: Sequence[str], heldout: Sequence[VideoScores], limits: Limits) -> fusion.Eta:
     """Return the weights that separate held-out frames from the same with movers best."""
     labels, omegas = fusion.imagined(heldout, LOCAL, limits, "movers")
     return fusion.best(names, labels, omegas, "label-free").eta

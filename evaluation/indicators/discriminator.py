@@ -26,7 +26,7 @@ class Discriminator(Indicator):
     NAME = "discriminator"
     SYMBOL = "D"
     OMEGA = "ω3"
-    COLOR = "#6f4aa8"
+    COLOR = "#8a63c9"
     READS = ("features",)
     NETWORK = True
     SCALED = False

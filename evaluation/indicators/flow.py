@@ -19,7 +19,7 @@ class Flow(Indicator):
 
     NAME = "flow"
     SYMBOL = "flow"
-    COLOR = "#2c8c4a"
+    COLOR = "#2c9c56"
     READS = ("flow",)
     VALUE = False
     MAP = 2

@@ -14,7 +14,7 @@ class Spatial(Reconstruction):
     NAME = "spatial"
     SYMBOL = "A^s"
     OMEGA = "ω1"
-    COLOR = "#0b7fab"
+    COLOR = "#1f93c0"
     READS = ("frames",)
 
     def omega(self, measure: str = "frame") -> ValueStream:

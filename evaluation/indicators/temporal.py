@@ -14,7 +14,7 @@ class Temporal(Reconstruction):
     NAME = "temporal"
     SYMBOL = "A^t"
     OMEGA = "ω2"
-    COLOR = "#e4572e"
+    COLOR = "#c8762c"
     READS = ("flow",)
     CHOSEN = True
 

@@ -15,7 +15,7 @@ from evaluation.measures.heat import map_limits
 from evaluation.measures.metrics import UndefinedMeasure
 from evaluation.measures.results import Fusing, apply, row
 from evaluation.protocols import base as protocols
-from evaluation.protocols.base import Protocol, available, rows
+from evaluation.protocols.base import Protocol
 from evaluation.record.run import Run
 from evaluation.record.scores import RunScores, open_scores
 from pipeline.base.errors import ConfigurationError, DataError
@@ -34,7 +34,7 @@ def evaluate(run: Run, settings: Fusing) -> dict[str, Any]:
         notes += [f"{protocol}: {note}" for note in scored.notes]
         frames[str(protocol)] = sum(len(part) for part in scored.truth)
         anomalous[str(protocol)] = int(sum(part.sum() for part in scored.truth))
-        for label, names in rows(protocol):
+        for label, names in protocol.kind.rows():
             if set(names) <= set(scored.indicators):
                 results.append(row(label, names, scored, scores, settings))
     if not results:
@@ -80,7 +80,7 @@ def detector_calibration(run: Run, scores: RunScores, settings: Fusing) -> dict[
     if not held:
         return None
     limits = protocols.heldout_limits(held, protocol)
-    names = available(held[0], protocol)
+    names = protocol.kind.available(held[0])
     if not names:
         return None
     if len(names) == 1:
@@ -196,9 +196,7 @@ def heldout_fused(scores: RunScores, calibration: dict[str, Any]) -> list[np.nda
     """Return ω_agg of the held-out normal videos on the scale of a stream."""
     protocol = Protocol(**calibration["protocol"])
     held = scores.select(holdout=True)
-    limits: dict[str, protocols.Range] = {
-        name: (low, high) for name, (low, high) in calibration["limits"].items()
-    }
+    limits = calibration["limits"]
     return [
         fusion.fuse(part, calibration["eta"]) for part in protocols.omegas(held, protocol, limits)
     ]

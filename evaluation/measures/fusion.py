@@ -28,7 +28,7 @@ import numpy as np
 from evaluation.indicators.registry import by_name
 from evaluation.measures.metrics import checked, micro_auc
 from evaluation.protocols import base as protocols
-from evaluation.protocols.base import Protocol, Range
+from evaluation.protocols.base import Limits, Protocol
 from evaluation.record.scores import VideoScores
 from pipeline.base.errors import ConfigurationError
 
@@ -135,7 +135,7 @@ def equal(names: Sequence[str]) -> Choice:
 def imagined(
     heldout: Sequence[VideoScores],
     protocol: Protocol,
-    limits: dict[str, Range] | None,
+    limits: Limits | None,
     pseudo: str = "own",
 ) -> tuple[list[np.ndarray], list[dict[str, np.ndarray]]]:
     """Return labels and indicators of the videos that label-free choices are made on.
@@ -157,23 +157,12 @@ def imagined(
         If there are no held-out videos, or their pseudo-anomalies were not scored.
     """
     kinds = KINDS[pseudo]
-    local = protocol.name == "local"
-    if local and pseudo != "movers":
+    if len(kinds) > 1 and protocol.kind.EQUAL:
         raise ConfigurationError(
-            "fusing.pseudo: own: those of A^s and A^t differ and have no common flow; for the "
-            "protocol local set it to movers, or eta to equal"
+            f"fusing.pseudo: {pseudo}: those of A^s and A^t differ and have no common flow; for "
+            f"the protocol {protocol.name} set it to movers, or eta to equal"
         )
-    ready = [one for one in heldout if one.has(kinds[0][0])]
-    if local:
-        ready = [
-            one
-            for one in ready
-            if all(
-                f"{name}_mover_local" in one.values
-                for name in protocols.available(one, protocol)
-                if by_name(name).MAP
-            )
-        ]
+    ready = [one for one in heldout if protocol.kind.imagined(one, kinds[0][0])]
     if not ready:
         raise ConfigurationError(
             "eta: label-free: needs held-out normal videos and the scores of their "
@@ -183,7 +172,7 @@ def imagined(
     raw = [
         _normal_then_anomalous(one, protocol, touched, suffix)
         for one, (suffix, touched) in itertools.product(ready, kinds)
-        if any(touched & set(by_name(n).READS) for n in protocols.available(one, protocol))
+        if any(touched & set(by_name(n).READS) for n in protocol.kind.available(one))
     ]
     labels = [np.repeat([0, 1], len(next(iter(part.values()))) // 2) for part in raw]
     scaled: list[dict[str, np.ndarray]] = [{} for _ in raw]
@@ -202,9 +191,9 @@ def _normal_then_anomalous(
     return {
         name: np.concatenate(
             [
-                protocols.raw_indicator(one, name, kind, protocol.name)[frames]
+                protocol.kind.raw(one, name, kind)[frames]
                 for kind in ("", suffix if touched & set(by_name(name).READS) else "")
             ]
         )
-        for name in protocols.available(one, protocol)
+        for name in protocol.kind.available(one)
     }

@@ -144,7 +144,7 @@ def read_labels(dataset: Dataset, video: VideoInfo) -> np.ndarray | None:
 def apply(scores: RunScores, dataset: Dataset, protocol: Protocol) -> Scored:
     """Put the test videos' raw scores on a protocol's frames and scale."""
     tests = [scores.load(video.name) for video in dataset.select(split=dataset.evaluate)]
-    omegas = protocols.omegas(tests, protocol, heldout_limits(scores, protocol))
+    omegas = protocols.omegas(tests, protocol, protocols.run_limits(scores, protocol))
     notes = protocols.constant(tests, protocol)
     labels = [read_labels(dataset, one.video) for one in tests]
     return Scored(
@@ -159,22 +159,14 @@ def apply(scores: RunScores, dataset: Dataset, protocol: Protocol) -> Scored:
     )
 
 
-def heldout_limits(scores: RunScores, protocol: Protocol) -> dict[str, protocols.Range] | None:
-    """Return the limits that ``normalise: heldout`` needs, None for others."""
-    if protocol.normalise != "heldout":
-        return None
-    normal = [scores.load(name) for name in scores.normal] if protocol.name == "local" else []
-    return protocols.heldout_limits(scores.select(holdout=True), protocol, normal)
-
-
 def choose(names: Sequence[str], scored: Scored, scores: RunScores, settings: Fusing) -> Choice:
     """Choose η for a row without looking at the test labels."""
     if len(names) == 1:
         return Choice({names[0]: 1.0}, None, "given")
-    if settings.eta == "equal" or scored.protocol.name == "local":
+    if settings.eta == "equal" or scored.protocol.kind.EQUAL:
         return fusion.equal(names)
     held = scores.select(holdout=True)
-    limits = heldout_limits(scores, scored.protocol)
+    limits = protocols.run_limits(scores, scored.protocol)
     labels, omegas = fusion.imagined(held, scored.protocol, limits, settings.pseudo)
     return fusion.best(names, labels, omegas, "label-free", settings.steps)
 

@@ -69,7 +69,8 @@ def open_run(folder: str | Path, shards: str | Path | None = None) -> Run:
     folder
         The method's folder.
     shards
-        Another data set's ``shards.json``, for transfer; default: the one beside the run.
+        Another data set's ``shards.json``, for transfer, or one beside the run that holds some
+        of the stages; default: ``shards.json`` beside the run.
 
     Raises
     ------
@@ -84,7 +85,8 @@ def open_run(folder: str | Path, shards: str | Path | None = None) -> Run:
             "no network"
         )
     dataset = open_dataset(shards or folder.parent / "shards.json")
-    out = folder if shards is None else folder / "transfer" / dataset.name
+    own = shards is None or Path(shards).absolute().parent == folder.absolute().parent
+    out = folder if own else folder / "transfer" / dataset.name
     return Run(folder, dataset, out)
 
 

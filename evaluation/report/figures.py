@@ -45,7 +45,7 @@ def write_figures(run: Run) -> list[Path]:
     if any(entry["micro_auc"] is not None for entry in entries):
         figures["roc"] = roc(scored, entries)
     if heat.limits:
-        figures["heat_maps"] = heat_maps(run, scored, heat)
+        figures["heat_maps"] = heat_maps(run, scored, eta, heat)
     sheet = pseudo_anomalies(run, scores, heat)
     if sheet is not None:
         figures["pseudo_anomalies"] = sheet
@@ -136,13 +136,14 @@ def roc(scored: Scored, entries: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def heat_maps(run: Run, scored: Scored, heat: Heat, count: int = 4) -> Figure:
-    """Show the highest-scoring anomalous frames (any, without labels) and their heat maps."""
+def heat_maps(
+    run: Run, scored: Scored, eta: Mapping[str, float], heat: Heat, count: int = 4
+) -> Figure:
+    """Show the anomalous frames (any, without labels) that a row scores highest, and heat maps."""
     from evaluation.report.sheets import extremes
 
     label = 1 if scored.truth and any(part.any() for part in scored.truth) else None
-    eta = {name: 1 / len(scored.indicators) for name in scored.indicators}
-    found = extremes(scored, scored.fused(eta), label, False, count)
+    found = extremes(scored, scored.fused(dict(eta)), label, False, count)
     rows = []
     for number, frame in found:
         video = scored.videos[number].name

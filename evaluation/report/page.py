@@ -71,6 +71,8 @@ class Timeline:
         The first scored frame.
     series
         Label to scores; the last one is drawn strongest.
+    colors
+        Label to ``#rrggbb``, where a series has a colour of its own.
     truth
         Intervals [first, last] of anomalous frames; None where there are no labels.
     fps
@@ -87,6 +89,7 @@ class Timeline:
     frames: int
     first: int
     series: Mapping[str, np.ndarray]
+    colors: Mapping[str, str] = field(default_factory=dict)
     truth: Sequence[tuple[int, int]] | None = None
     fps: float | None = None
     threshold: float | None = None
@@ -102,6 +105,7 @@ class Timeline:
             "first": self.first,
             "step": step,
             "labels": [html.escape(label) for label in self.series],
+            "colors": [self.colors.get(label, "") for label in self.series],
             "series": [rounded(peaks(values, step)) for values in self.series.values()],
             "truth": self.truth,
             "fps": self.fps,

@@ -14,6 +14,7 @@ from evaluation.measures.metrics import UndefinedMeasure
 from evaluation.measures.results import Scored, apply
 from evaluation.measures.threshold import intervals
 from evaluation.protocols.base import Protocol
+from evaluation.protocols.registry import kind_of
 from evaluation.record.run import Run, read_metrics
 from evaluation.record.scores import RunScores, open_scores
 from evaluation.record.stretches import spread
@@ -87,7 +88,7 @@ def headline(content: dict[str, Any]) -> dict[str, Any]:
 def timeline_protocol(content: dict[str, Any]) -> Protocol:
     """Return the protocol of the timelines: the first in which every frame has a score."""
     found = [(e["protocol"], e["normalise"]) for e in content["results"]]
-    name, normalise = next((pair for pair in found if pair[0] != "lntra"), found[0])
+    name, normalise = next((pair for pair in found if kind_of(pair[0]).WHOLE), found[0])
     return Protocol(name=name, normalise=normalise)
 
 
@@ -111,6 +112,7 @@ def timelines(
                 frames=video.frames,
                 first=frames.start,
                 series=series,
+                colors={by_name(n).label: by_name(n).COLOR for n in scored.indicators},
                 truth=anomalous,
                 fps=video.fps,
                 thumbnails=thumbnails(run, video.name, heat, spread(video.frames, share), page)

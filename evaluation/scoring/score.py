@@ -18,7 +18,7 @@ import numpy as np
 from evaluation.indicators.base import Stream, run_through
 from evaluation.indicators.registry import by_name, ready
 from evaluation.indicators.settings import Scoring
-from evaluation.protocols.local.scores import add_local
+from evaluation.protocols.registry import PROTOCOLS
 from evaluation.record.material import PSEUDO, Material, Stored
 from evaluation.record.run import Run, network_provenance, versions
 from evaluation.record.scores import is_saved, save_index, save_video
@@ -68,7 +68,8 @@ def score_run(run: Run, settings: Scoring, progress: Callable[[str], object] = p
         kept = {name: array for name, array in values.items() if name.endswith("_map")}
         save_video(folder, one.name, kept, fingerprint)
     save_index(folder, provenance, videos, [one.info for one in stretches])
-    add_local(run, progress)
+    for protocol in PROTOCOLS:
+        protocol.prepare(run, progress)
     return folder
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from evaluation.indicators.registry import INDICATORS
 from evaluation.measures.methods import FLOW, METHODS, SPATIAL
-from evaluation.protocols.base import Protocol, rows
+from evaluation.protocols.registry import PROTOCOLS
 from evaluation.tables.collect import Collected, Entry, collect
 from evaluation.tables.notes import notes
 from evaluation.tables.published import MASKS, PEERS, PUBLISHED, TRANSFER
@@ -220,7 +220,7 @@ def variants(runs: Collected, datasets: Sequence[str], protocol: str) -> Table:
 def _unchanged(entry: Entry, base: Sequence[Entry], row: str) -> bool:
     """Whether a row's networks are those of the preset's run of the same data set and seed."""
     saved = [one.NAME for one in INDICATORS if one.SAVED]  # others depend on the shards alone
-    used = dict(rows(Protocol(name="local", normalise="heldout"))).get(row, saved)
+    used = dict(row for one in PROTOCOLS for row in one.rows()).get(row, saved)
     names = [name for name in used if name in saved]
     ours = [entry.content["fingerprints"].get(name) for name in names]
     return any(

@@ -56,28 +56,6 @@ def window(share: float, side: int) -> int:
     return max(1, 2 * round((share * side - 1) / 2) + 1)
 
 
-def follow(maps: np.ndarray, reach: int = REACH) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means of maps along the way that each point came, and along the way it goes.
-
-    Parameters
-    ----------
-    maps
-        (N, h, w, C) float32 of consecutive frames; the first two channels are the flow (u, v)
-        in cells a frame.
-    reach
-        Frames to each side; 0: the maps themselves.
-
-    Returns
-    -------
-    before, after
-        (N, h, w, C) float32 each; the own frame counts in both.
-    """
-    before, after = np.empty_like(maps), np.empty_like(maps)
-    for t in range(len(maps)):
-        before[t], after[t] = along(maps, t, -1, reach), along(maps, t, 1, reach)
-    return before, after
-
-
 def along(
     maps: np.ndarray | Sequence[np.ndarray], start: int, step: int, reach: int = REACH
 ) -> np.ndarray:
@@ -86,11 +64,14 @@ def along(
     Parameters
     ----------
     maps
-        As for :func:`follow`.
+        (N, h, w, C) float32 of consecutive frames; the first two channels are the flow (u, v)
+        in places a frame.
     start
-        The frame that the way begins at.
+        The frame that the way begins at; it counts itself.
     step
         1 for the way ahead, -1 for the way back.
+    reach
+        Frames that are followed; 0: the map itself.
     """
     import cv2
 
@@ -135,7 +116,7 @@ def lasting(before: np.ndarray, after: np.ndarray, side: int) -> np.ndarray:
     Parameters
     ----------
     before, after
-        (N, h, w, C) float32, as :func:`follow` returns.
+        (N, h, w, C) float32, the means of :func:`along` of both ways.
 
     Returns
     -------

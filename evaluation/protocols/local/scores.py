@@ -16,16 +16,16 @@ show how much.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from evaluation.indicators.base import run_through
-from evaluation.indicators.flow import GRID
 from evaluation.indicators.registry import INDICATORS
 from evaluation.indicators.settings import Scoring
 from evaluation.protocols.local import local
+from evaluation.protocols.local.lasting import Form, Lasting, lasting_maps, on_grid
 from evaluation.record.material import Stored
 from evaluation.record.run import Run
 from evaluation.record.scores import (
@@ -37,7 +37,6 @@ from evaluation.record.scores import (
     save_video,
 )
 from evaluation.record.stretches import (
-    LONGEST,
     NORMAL_FRAMES,
     Stretch,
     normal_stretches,
@@ -47,31 +46,6 @@ from pipeline.base.errors import ConfigurationError
 
 LEVELS = "levels/normal"
 """Where the levels of a run are saved, as if they were a video's scores."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """What is done to maps; the parts can be left out to see what each adds.
-
-    Attributes
-    ----------
-    reach
-        Frames that points are followed, 0 for none.
-    along
-        Along the flow, or else at the same place.
-    both
-        The smaller of before and after, or else the mean over all frames.
-    place
-        Relative to what is normal at the place, or else everywhere.
-    windows
-        Sides as shares of the frame's side.
-    """
-
-    reach: int = local.REACH
-    along: bool = True
-    both: bool = True
-    place: bool = True
-    windows: tuple[float, ...] = local.WINDOWS
 
 
 @dataclass
@@ -181,71 +155,7 @@ def stretch_maps(
     return found
 
 
-def on_grid(maps: np.ndarray) -> np.ndarray:
-    """Return maps (N, h, w) or (N, h, w, C) on the grid, (N, 64, 64, C) float32."""
-    import cv2
-
-    if maps.shape[1:3] == (GRID, GRID):
-        return maps.reshape(*maps.shape[:3], -1).astype(np.float32)
-    how = cv2.INTER_AREA if maps.shape[1] > GRID else cv2.INTER_LINEAR
-    small = [cv2.resize(m.astype(np.float32), (GRID, GRID), interpolation=how) for m in maps]
-    return np.stack(small).reshape(len(maps), GRID, GRID, -1)
-
-
-def lasting_maps(
-    maps: Mapping[str, np.ndarray], form: Form
-) -> Iterator[dict[tuple[str, int], np.ndarray]]:
-    """Yield, part by part, what lasts: (indicator, window in cells) to (n, 64, 64) float32."""
-    stack = stacked(maps if form.along else {"flow": np.zeros_like(maps["flow"])}, maps)
-    for start in range(0, len(stack), LONGEST):
-        first, last = max(start - form.reach, 0), start + LONGEST + form.reach
-        kept = slice(start - first, start - first + LONGEST)
-        ways = local.follow(stack[first:last], form.reach)
-        before, after = (part[kept, ..., 2:] for part in ways)
-        yield lasting_parts(maps, before, after, form)
-
-
-def stacked(way: Mapping[str, np.ndarray], maps: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Join the way and all maps, (..., C), as ``follow`` of ``local.py`` takes them.
-
-    C is at least 5: up to 4 channels OpenCV interpolates by other code, which rounds otherwise,
-    and what the flow says must not depend on what is computed beside it.
-    """
-    parts = [way["flow"], *maps.values()]
-    if sum(part.shape[-1] for part in parts) < 5:
-        parts.append(np.zeros_like(parts[0][..., :1]))
-    return np.concatenate(parts, axis=-1)
-
-
-def lasting_parts(
-    maps: Mapping[str, np.ndarray], before: np.ndarray, after: np.ndarray, form: Form
-) -> dict[tuple[str, int], np.ndarray]:
-    """Return what lasts, (indicator, window in cells) to (n, 64, 64) float32.
-
-    Parameters
-    ----------
-    maps
-        Indicator to maps; their last axes are joined in those that follow.
-    before, after
-        (n, 64, 64, C) float32, as ``follow`` of ``local.py`` returns, without the way.
-    """
-    if not form.both:
-        before = after = (before + after) / 2
-    found: dict[tuple[str, int], np.ndarray] = {}
-    for name, channels in _channels(maps):
-        for share in form.windows:
-            size = local.window(share, GRID)
-            found[name, size] = local.lasting(
-                np.ascontiguousarray(before[..., channels]),
-                np.ascontiguousarray(after[..., channels]),
-                size,
-            )
-    return found
-
-
-def beyond(
-    found: Mapping[tuple[str, int], np.ndarray], levels: Levels, scene: str
-) -> dict[str, np.ndarray]:
+def beyond(found: Lasting, levels: Levels, scene: str) -> dict[str, np.ndarray]:
     """Return how far places go beyond their level: indicator to (windows, n, 64, 64) float32."""
     parts: dict[str, list[np.ndarray]] = {}
     for (name, size), values in found.items():
@@ -269,10 +179,3 @@ def stretch_values(
         for indicator, pieces in parts.items():
             result[f"{indicator}{suffix}_local"] = np.concatenate(pieces).astype(np.float64)
     return result
-
-
-def _channels(maps: Mapping[str, np.ndarray]) -> list[tuple[str, slice]]:
-    """Say which channels of the stacked maps belong to which indicator."""
-    ends = np.cumsum([part.shape[-1] for part in maps.values()])
-    starts = [0, *ends[:-1]]
-    return [(n, slice(int(a), int(b))) for n, a, b in zip(maps, starts, ends, strict=True)]

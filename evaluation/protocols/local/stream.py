@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.protocols.local import local
-from evaluation.protocols.local.scores import Form, Levels, beyond, lasting_parts, on_grid, stacked
+from evaluation.protocols.local.lasting import Form, Lasting, LastingStream, on_grid
+from evaluation.protocols.local.scores import Levels, beyond
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,8 @@ class LocalStream:
     """
 
     def __init__(self, levels: Levels, scene: str = "") -> None:
-        self._levels, self._scene, self._form = levels, scene, Form()
-        self._maps: list[dict[str, np.ndarray]] = []
-        self._joined: list[np.ndarray] = []
-        self._next = 0
+        self._levels, self._scene = levels, scene
+        self._stream = LastingStream(Form())
 
     def push(self, maps: Mapping[str, np.ndarray]) -> list[Beyond]:
         """Take the next frame's maps; return what is now known, one frame or none.
@@ -55,35 +53,22 @@ class LocalStream:
         Parameters
         ----------
         maps
-            Indicator to map, (h, w) or (h, w, C); ``flow`` (64, 64, 2) float32 in cells a frame
+            Indicator to map, (h, w) or (h, w, C); ``flow`` (64, 64, 2) float32 in places a frame
             must be there, and each time the same ones.
         """
-        whole = {name: on_grid(one[None])[0] for name, one in maps.items()}
-        self._maps.append(whole)
-        self._joined.append(stacked(whole, whole))
-        if len(self._joined) - self._next <= self._form.reach:
-            return []
-        return [self._judge()]
+        return self._judge(self._stream.push({n: on_grid(one[None]) for n, one in maps.items()}))
 
     def finish(self) -> list[Beyond]:
         """Say that no frame comes any more; return those that are left."""
-        found = [self._judge() for _ in range(self._next, len(self._joined))]
-        self._maps, self._joined, self._next = [], [], 0
-        return found
+        return self._judge(self._stream.finish())
 
-    def _judge(self) -> Beyond:
-        """Judge the next frame, and forget what no frame after it will need."""
-        reach = self._form.reach
-        before, after = (
-            local.along(self._joined, self._next, step, reach)[None, ..., 2:] for step in (-1, 1)
-        )
-        maps = {name: one[None] for name, one in self._maps[self._next].items()}
-        ratios = beyond(lasting_parts(maps, before, after, self._form), self._levels, self._scene)
-        self._next += 1
-        extra = max(self._next - reach, 0)
-        del self._maps[:extra], self._joined[:extra]
-        self._next -= extra
-        return Beyond(
-            {name: one.max((1, 2, 3)).astype(np.float64) for name, one in ratios.items()},
-            {name: one.mean((0, 1)) for name, one in ratios.items()},
-        )
+    def _judge(self, found: Lasting) -> list[Beyond]:
+        ratios = beyond(found, self._levels, self._scene)
+        frames = min((one.shape[1] for one in ratios.values()), default=0)
+        return [
+            Beyond(
+                {n: one[:, t].max((1, 2)).astype(np.float64) for n, one in ratios.items()},
+                {n: one[:, t].mean(0) for n, one in ratios.items()},
+            )
+            for t in range(frames)
+        ]

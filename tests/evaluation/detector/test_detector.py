@@ -112,7 +112,7 @@ def test_wrong_frames_and_runs_are_said(run, tmp_path):
         Detector(run, batch=0)
     with pytest.raises(ConfigurationError, match="is no folder"):
         Detector(tmp_path / "nowhere")
-    with pytest.raises(ConfigurationError, match="neither local nor dense"):
+    with pytest.raises(ConfigurationError, match="none that a stream has a scale by: local, dense"):
         Detector(run, protocol="lntra")
     with pytest.raises(ConfigurationError, match="of the protocol local"):
         Detector(run, protocol="dense", indicators=["flow"])

@@ -5,7 +5,7 @@ from evaluation.diagnoses.ablation import COLUMNS, FORMS, LOCAL, ablation, table
 from evaluation.indicators.settings import Scoring
 from evaluation.measures.auc_table import evaluate
 from evaluation.measures.results import Fusing
-from evaluation.protocols.local.scores import Form
+from evaluation.protocols.local.lasting import Form
 from evaluation.record.run import open_run
 from evaluation.scoring.score import score_run
 from pipeline.base.errors import ConfigurationError

@@ -8,7 +8,7 @@ from evaluation.indicators.settings import Scoring
 from evaluation.measures import auc_table
 from evaluation.measures.auc_table import evaluate, table
 from evaluation.measures.results import Fusing, apply, read_labels
-from evaluation.protocols.base import Protocol, rows
+from evaluation.protocols.base import Protocol
 from evaluation.record.run import open_run, read_metrics
 from evaluation.record.scores import open_scores
 from evaluation.scoring.score import score_run
@@ -30,7 +30,9 @@ def entry(content, row, protocol="lntra", normalise="video"):
 
 def test_every_row_under_every_protocol(scored_run):
     content = read_metrics(scored_run.out)
-    assert [e["row"] for e in content["results"]] == [label for label, _ in rows(Protocol())] * 3
+    assert [e["row"] for e in content["results"]] == [
+        label for label, _ in Protocol().kind.rows()
+    ] * 3
     assert content["scored_frames"] == {"lntra/video": 30, "dense/video": 60, "dense/heldout": 60}
     assert content["anomalous_frames"]["dense/video"] == 18
 
@@ -82,7 +84,7 @@ def test_every_result_carries_what_it_was_made_from(scored_run):
 
 def test_the_printed_table(scored_run):
     text = table(read_metrics(scored_run.out))
-    for label, _ in rows(Protocol()):
+    for label, _ in Protocol().kind.rows():
         assert text.count(label) == 3
     assert "tuned-on-test" in text
 

@@ -10,10 +10,11 @@ from scipy.ndimage import uniform_filter, uniform_filter1d
 from evaluation.indicators.flow import velocities
 from evaluation.indicators.settings import Scoring
 from evaluation.measures.results import Fusing
-from evaluation.protocols.base import Protocol, heldout_limits, omegas, rows
+from evaluation.protocols.base import Protocol, heldout_limits, omegas
 from evaluation.protocols.local import local
+from evaluation.protocols.local.lasting import Form, LastingStream, lasting_maps
 from evaluation.protocols.local.local import Calibration, Tail
-from evaluation.protocols.local.scores import Form, normal_levels, stretch_maps, stretch_values
+from evaluation.protocols.local.scores import normal_levels, stretch_maps, stretch_values
 from evaluation.record.run import open_run
 from evaluation.record.scores import open_scores
 from evaluation.record.stretches import normal_stretches, whole
@@ -23,6 +24,12 @@ from pipeline.shards.reader import Dataset, VideoInfo
 from tests.evaluation.conftest import make_run
 
 LOCAL = Protocol(name="local", normalise="heldout")
+
+
+def follow(maps, reach=local.REACH):
+    """The means along the way that each point came, and along the way it goes."""
+    ways = [[local.along(maps, t, step, reach) for t in range(len(maps))] for step in (-1, 1)]
+    return np.stack(ways[0]), np.stack(ways[1])
 
 
 def blob(frames, side, speed, start=4, size=6):
@@ -53,7 +60,7 @@ def test_box_is_the_mean_over_a_square():
 def test_where_nothing_moves_following_is_a_mean_over_time():
     maps = np.random.default_rng(0).normal(size=(40, 5, 5, 3)).astype(np.float32)
     maps[..., :2] = 0
-    before, after = local.follow(maps, 8)
+    before, after = follow(maps, 8)
     # 9 frames, the own one last or first; ends are cut off, not padded.
     inner = uniform_filter1d(maps, 9, axis=0)
     np.testing.assert_allclose(before[8:], inner[4:-4], atol=1e-5)
@@ -69,7 +76,7 @@ def test_what_moves_keeps_its_own_value():
     maps[..., 0] = 2  # two cells to the right a frame
     for t in range(10):
         maps[t, ..., 2] = wide[:, 30 - 2 * t : 62 - 2 * t]
-    before, after = local.follow(maps, 8)
+    before, after = follow(maps, 8)
     np.testing.assert_allclose(before, maps, atol=1e-5)
     np.testing.assert_allclose(after, maps, atol=1e-5)
 
@@ -78,7 +85,7 @@ def test_a_way_ends_where_it_leaves_the_picture():
     maps = np.zeros((6, 4, 8, 3), np.float32)
     maps[..., 0] = 3
     maps[..., 2] = np.arange(6)[:, None, None]
-    _, after = local.follow(maps, 5)
+    _, after = follow(maps, 5)
     # From column 0 places 0, 3 and 6 are inside, from column 7 only itself.
     assert after[0, 0, 0, 2] == pytest.approx((0 + 1 + 2) / 3)
     assert after[0, 0, 7, 2] == 0
@@ -86,7 +93,7 @@ def test_a_way_ends_where_it_leaves_the_picture():
 
 def test_a_reach_of_nothing_is_the_map_itself():
     maps = np.random.default_rng(0).normal(size=(3, 4, 4, 2)).astype(np.float32)
-    for part in local.follow(maps, 0):
+    for part in follow(maps, 0):
         np.testing.assert_array_equal(part, maps)
 
 
@@ -94,12 +101,37 @@ def test_what_is_there_for_a_moment_or_comes_later_does_not_last():
     maps = np.zeros((30, 9, 9, 3), np.float32)
     maps[20:, 4, 4, 2] = 1
     maps[5, 2, 2, 2] = 1
-    before, after = (part[..., 2:] for part in local.follow(maps, 8))
+    before, after = (part[..., 2:] for part in follow(maps, 8))
     found = local.lasting(before, after, 1)
     assert found[12:20, 4, 4].max() == 0
     assert found[28, 4, 4] == pytest.approx(1)
     assert found[5, 2, 2] == pytest.approx(1 / 9)
     assert (before[..., 0] + after[..., 0])[19, 4, 4] > 0
+
+
+@pytest.mark.parametrize("push", [1, 5, 40])
+def test_a_stream_of_maps_is_the_formula_written_out(push):
+    rng = np.random.default_rng(0)
+    maps = {
+        "flow": rng.normal(0, 1, (40, 64, 64, 2)).astype(np.float32),
+        "spatial": rng.random((40, 64, 64, 1), np.float32),
+    }
+    stream = LastingStream(Form())
+    parts = [
+        stream.push({name: one[t : t + push] for name, one in maps.items()})
+        for t in range(0, 40, push)
+    ]
+    parts = [part for part in [*parts, stream.finish()] if part]
+    before, after = follow(np.concatenate([maps["flow"], *maps.values()], -1))
+    whole = list(lasting_maps(maps, Form()))
+    for name, channels in (("flow", slice(2, 4)), ("spatial", slice(4, 5))):
+        for share in local.WINDOWS:
+            size = local.window(share, 64)
+            expected = local.lasting(before[..., channels], after[..., channels], size)
+            for found in (parts, whole):
+                np.testing.assert_array_equal(
+                    np.concatenate([part[name, size] for part in found]), expected
+                )
 
 
 def test_opposite_motion_cancels_and_steady_motion_does_not():
@@ -112,7 +144,7 @@ def test_opposite_motion_cancels_and_steady_motion_does_not():
 
 def test_the_fastest_thing_is_the_highest_place():
     flow = blob(20, 32, 0.5) + blob(20, 32, 1.0, start=2)[:, ::-1]
-    found = local.lasting(*local.follow(flow), 3)
+    found = local.lasting(*follow(flow), 3)
     assert found.max((1, 2)) == pytest.approx(1.0, abs=0.05)
     y, _ = np.unravel_index(found[10].argmax(), (32, 32))
     assert 32 - 8 - 6 <= y < 32 - 8  # the lower square
@@ -221,7 +253,7 @@ def test_every_row_is_in_the_table_and_weights_are_equal(run):
     content = evaluate(run, Fusing(protocols=(LOCAL,), samples=0, pseudo="own"))
     found = {entry["row"]: entry for entry in content["results"]}
     known = {"flow", "spatial", "discriminator"}
-    assert list(found) == [label for label, names in rows(LOCAL) if set(names) <= known]
+    assert list(found) == [label for label, names in LOCAL.kind.rows() if set(names) <= known]
     assert found["flow alone"]["micro_auc"] > 0.9
     assert found["flow + A^s"]["eta"] == {"flow": 0.5, "spatial": 0.5}
     assert 0 <= found["flow alone"]["smoothed_micro_auc"] <= 1

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -6,18 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.metrics import peak_signal_noise_ratio
+from sklearn.metrics import roc_auc_score
 
 from evaluation.indicators.base import whole_omega
 from evaluation.indicators.registry import by_name
 from evaluation.indicators.spatial import psnr
+from evaluation.measures.auc_table import evaluate, table
+from evaluation.measures.results import Fusing
+from evaluation.protocols import registry
 from evaluation.protocols.base import (
     Protocol,
     constant,
     heldout_limits,
     omegas,
-    raw_indicator,
 )
-from evaluation.record.scores import VideoScores
+from evaluation.protocols.dense import Dense
+from evaluation.record.scores import VideoScores, open_scores
+from evaluation.report.page import Page
+from evaluation.report.report import write_report
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.shards.reader import VideoInfo
 
@@ -116,13 +123,13 @@ def test_only_what_was_scored_is_there():
     alone = VideoScores(one.video, {"spatial": one.values["spatial"]})
     assert set(omegas([alone], Protocol())[0]) == {"spatial"}
     with pytest.raises(ConfigurationError, match="no temporal"):
-        raw_indicator(alone, "temporal")
+        Protocol().kind.raw(alone, "temporal")
 
 
 def test_memae_is_judged_by_its_own_error():
     one = video()
     memae = VideoScores(one.video, one.values, {"spatial": "clip"})
-    np.testing.assert_array_equal(raw_indicator(memae, "spatial"), one.values["spatial"])
+    np.testing.assert_array_equal(Protocol().kind.raw(memae, "spatial"), one.values["spatial"])
 
 
 def test_bad_input_is_said():
@@ -138,3 +145,37 @@ def test_bad_input_is_said():
     broken.values["temporal"][3] = np.nan
     with pytest.raises(DataError, match="frame 3 is nan: the network diverged"):
         omegas([broken], Protocol())
+
+
+class Half(Dense):
+    """Every frame of the first half of a video."""
+
+    NAME = "half"
+    SCALES = ("video", "none")
+
+    def scored(self, frames):
+        return slice(0, frames // 2)
+
+    def rows(self):
+        return (("A^t of the half", ("temporal",)),)
+
+
+def test_a_protocol_is_a_class_and_a_line(scored_run, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "PROTOCOLS", (*registry.PROTOCOLS, Half()))
+    run = dataclasses.replace(scored_run, out=tmp_path)
+    (tmp_path / "scores").symlink_to(scored_run.out / "scores")
+    half = Protocol(name="half", normalise="none")
+    content = evaluate(run, Fusing(protocols=(half,), samples=0, pseudo="own"))
+    (row,) = content["results"]
+    assert (row["row"], content["scored_frames"]) == ("A^t of the half", {"half/none": 30})
+    labels, values = [], []
+    for name in ("test/01", "test/02"):
+        labels.append(run.dataset.arrays("labels", name)["label"][0:15])
+        values.append(open_scores(tmp_path / "scores").load(name).values["temporal"][:15])
+    assert row["micro_auc"] == pytest.approx(
+        roc_auc_score(np.concatenate(labels), np.concatenate(values))
+    )
+    assert "half/none" in table(content)
+    assert "A^t of the half" in write_report(run, Page(thumbnails=0, figures=False)).read_text()
+    with pytest.raises(ConfigurationError, match="half has no scale by 'dataset'"):
+        Protocol(name="half", normalise="dataset")
