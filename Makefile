@@ -10,7 +10,7 @@ export PYTHON3 ?= python3
 export PIP_OPTIONS
 VENV       ?= .venv
 PYTHON     := $(VENV)/bin/python
-TARGETS    := help help.all setup demo test test.bare test.avx2 lint docs bench new torture audit \
+TARGETS    := help help.all setup shell demo test test.bare test.avx2 lint docs bench new torture audit \
               slurm.script clean table1 table3 table4 ablation figures
 FOUND      := $(filter-out custom,$(basename $(notdir $(wildcard data_manifests/*.yaml))))
 MANIFESTS  := $(filter-out $(filter-out demo,$(TARGETS)),$(FOUND))
@@ -126,6 +126,10 @@ demo: export PRESET := demo
 demo: setup ## the whole method on generated videos, to a report
 	$(PYTHON) -m pipeline demo $(call q,$(DATA)/demo) $(DEMO_OPTIONS)
 	$(MAKE) --no-print-directory demo.all PRESET=demo
+
+shell: setup ## a shell in which python is the one of .venv, for the commands of the pages
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL bash --rcfile \
+	  <(cat ~/.bashrc 2>/dev/null; cat '$(VENV)/bin/activate') -i
 
 test: setup ## the whole test suite
 	$(PYTHON) -m pytest $(PYTEST_OPTIONS)

@@ -3,6 +3,7 @@
 torch is not imported here, so that tests that do not need it start at once.
 """
 
+import copy
 import os
 import sys
 import threading
@@ -18,6 +19,11 @@ from tests.documents import blocks, checkout, shell
 # machine. Read when the libraries are loaded, here and in processes that tests start.
 for _name in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
     os.environ.setdefault(_name, "1")
+#: Variables that scikit-learn and OpenCV set when they are loaded, and pytest for each phase.
+SET_BY_OTHERS = {
+    "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR",
+    "LD_LIBRARY_PATH", "PYTEST_CURRENT_TEST",
+}  # fmt: skip
 #: Pools of threads that live as long as the process: the training kernels' and Dask's.
 KEPT = ("kernel", "Dask-Offload")
 
@@ -44,18 +50,24 @@ def _seeded() -> None:
 
 @pytest.fixture(autouse=True)
 def _leaves_the_process_as_it_was():
-    """Fail a test that leaves threads, or their number, changed."""
+    """Fail a test that leaves the environment, Dask's configuration or threads changed."""
     before, threads = _state(), _threads()
     yield
     after = _state()
-    changed = {name for name in before if name in after and before[name] != after[name]}
+    shared = before.keys() & after.keys()
+    changed = {name for name in shared if before[name] != after[name]}
+    changed |= {name for name in before.keys() ^ after.keys() if name.startswith("os.environ")}
     changed |= {f"running: {thread.name}" for thread in _threads() - threads}
     assert changed == set(), "the test left this changed; use monkeypatch or a with statement"
 
 
 def _state() -> dict[str, object]:
     """Return what tests of one process share; of libraries, of those that are loaded."""
-    state: dict[str, object] = {}
+    own = os.environ.items()
+    state: dict[str, object] = {f"os.environ {k}": v for k, v in own if k not in SET_BY_OTHERS}
+    if dask := sys.modules.get("dask"):
+        sections = copy.deepcopy(dask.config.config)
+        state |= {f"dask.config {name}": section for name, section in sections.items()}
     if torch := sys.modules.get("torch"):
         state["torch.set_num_threads"] = torch.get_num_threads()
     if cv2 := sys.modules.get("cv2"):

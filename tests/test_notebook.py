@@ -57,15 +57,13 @@ def outputs(notebook):
 
 
 def test_it_shows_what_it_gives(notebook, executed):
-    """To the letter, but for numbers with a decimal point: processors round differently."""
+    """To the letter, but for numbers with a decimal point: a training differs by processor."""
     for kept, found in zip(outputs(notebook), outputs(executed), strict=True):
         assert [picture for _, picture in kept] == [picture for _, picture in found]
         for (one, _), (other, _) in zip(kept, found, strict=True):
             assert NUMBER.sub("x", one) == NUMBER.sub("x", other), "WRITE_NOTEBOOK=1 writes it anew"
-            values = [list(map(float, NUMBER.findall(text))) for text in (one, other)]
-            assert values[0] == pytest.approx(values[1], rel=0.3, abs=0.1)
     assert sum(picture for cell in outputs(executed) for _, picture in cell) == 2
-    assert float(outputs(executed)[-1][0][0]) > 0.5
+    assert float(outputs(executed)[-1][0][0]) > 0.5  # an anomalous frame before a normal one
 
 
 def test_its_pictures_are_small(notebook):

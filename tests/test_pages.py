@@ -19,6 +19,7 @@ from tests.pages import (
     parsers,
     source,
     targets,
+    text,
     typed,
     variables,
 )
@@ -59,6 +60,7 @@ def faults_of_program(command):
         yield f"{program} has no command {words[0]}"
         return
     parser = known[words[0]]
+    words = [word for word in words if word != "--debug"]  # taken before the parser is asked
     names = [word.partition("=")[0] for word in words[1:] if re.match(r"--[a-z]", word)]
     wrong = [n for n in names if n not in parser._option_string_actions and not NOT_HERE.search(n)]
     yield from (f"{program} {words[0]} has no option {name}" for name in wrong)
@@ -107,6 +109,13 @@ def faults(command):
 def test_every_command_could_be_typed(page, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     assert missing((c, fault) for c in commands(page) for fault in faults(c)) == []
+
+
+@page_by_page
+def test_it_is_said_where_python_is_that_of_the_project(page):
+    bare = [command for command in commands(page) if command.words[0] in ("python", "pytest")]
+    assert not bare or "make shell" in text(page) or page == "data_manifests/README.md"
+    assert not [command for command in commands(page) if "/python" in command.words[0]]
 
 
 def test_commands_are_found():

@@ -32,7 +32,7 @@ def smaller_programs():
 def test_every_option_in_a_sentence_exists(page):
     found = []
     for line, code in spans(page):
-        if not re.match(r"(make|pytest|\S*python|pip|sbatch|hf|dask|torchrun) ", code):
+        if not re.match(r"(make|pytest|\S*python|pip|sbatch|hf|dask|torchrun|git) ", code):
             names = [n.rstrip(".") for n in re.findall(r"(?<!\S)--[a-z][\w.-]*", code)]
             wrong = [name for name in names if name not in options() | FOREIGN]
             found += [

@@ -238,7 +238,15 @@ def _without_opencv_threads(fork: Callable[[], Iterator[Any]]) -> Iterator[Any]:
 
 
 def _start_worker(worker: int) -> None:
-    """Leave Ctrl-C to the main process, which stops its workers."""
+    """Leave Ctrl-C and SIGTERM to the main process, which writes a checkpoint and ends its workers.
+
+    Both go to all processes of a job. A second SIGTERM ends the worker: that is how PyTorch and
+    Python take down a worker that is left over.
+    """
     import signal
 
+    def end_at_the_next(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end_at_the_next)

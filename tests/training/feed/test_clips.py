@@ -1,6 +1,9 @@
 """Clips: what a step holds, whoever reads it."""
 
+import multiprocessing
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -145,3 +148,17 @@ def test_a_lost_shard_is_named_without_a_workers_traceback(tmp_path, small, work
         batches(clips_of(path, small(p=0)), workers=workers)
     assert "frames/train/01/0000" in str(error.value)
     assert "Traceback" not in str(error.value)
+
+
+def test_workers_leave_a_signal_to_their_job_to_the_main_process(shards, small):
+    """SIGTERM and Ctrl-C go to every process of a job; only the main one may stop it."""
+    clips = clips_of(shards, small())
+    expected = batches(clips)
+    steps = load_steps(clips, schedule_of(clips), 0, 0, rank=0, processes=1, workers=1, pin=False)
+    found = [next(steps)]
+    (worker,) = multiprocessing.active_children()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker.pid, number)
+    found += steps
+    assert len(found) == len(expected)
+    assert all(same(one, two) for one, two in zip(found, expected, strict=True))
