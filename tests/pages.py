@@ -157,7 +157,9 @@ def targets() -> frozenset[str]:
 def variables() -> frozenset[str]:
     """Return the names of make's variables that the Makefile reads."""
     made = "".join((ROOT / name).read_text() for name in ("Makefile", "tables.mk", ".ci/bare"))
-    return frozenset(re.findall(r"\$\$?[({](?:call \w+,|or \$\()?(\w+)", made))
+    given = " ".join(re.findall(r"^GIVEN *:= *((?:.*\\\n)*.*)", made, re.MULTILINE))
+    read = re.findall(r"\$\$?[({](?:call \w+,|or \$\()?(\w+)", made)
+    return frozenset(read) | frozenset(re.findall(r"\b[A-Z]\w+", given))
 
 
 @functools.cache
