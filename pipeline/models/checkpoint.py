@@ -8,6 +8,7 @@ is replaced by a stand-in that keeps nothing. A pickle that *calls* something is
 
 from __future__ import annotations
 
+import _compat_pickle
 import pickle
 import pickletools
 import re
@@ -101,6 +102,14 @@ def load_tensors(path: Path) -> dict[str, Any]:
     return content
 
 
+def check_finite(name: str, tensor: Any) -> None:
+    """Raise DataError if a tensor that a model is filled with holds NaN or infinity."""
+    import torch
+
+    if not bool(torch.isfinite(tensor).all()):
+        raise DataError(f"{name} holds NaN or infinity; get the checkpoint anew")
+
+
 def tensors_only(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the tensors whose names begin with ``prefix``, under the rest of their names.
 
@@ -123,6 +132,9 @@ def _pickled_names(path: Path) -> set[str]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 _refuse_scripts(path, archive)
+                damaged = archive.testzip()
+                if damaged is not None:
+                    raise ValueError(f"the checksum of {damaged} in it is wrong")
                 name = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
                 with archive.open(name) as file:
                     return _names_in_pickle(file)
@@ -146,15 +158,18 @@ def _refuse_scripts(path: Path, archive: zipfile.ZipFile) -> None:
 
 def _names_in_pickle(file: IO[bytes]) -> set[str]:
     return {
-        _modern(str(argument).replace(" ", "."))
+        _modern(str(argument))
         for code, argument, _ in pickletools.genops(file)
         if code.name == "GLOBAL"
     }
 
 
-def _modern(name: str) -> str:
-    """Return a global under the module that Python 3 has it in, as the unpickler does."""
-    return name.replace("__builtin__.", "builtins.", 1).replace("copy_reg.", "copyreg.", 1)
+def _modern(argument: str) -> str:
+    """Return a global, ``module name``, under its name in Python 3, as the unpickler does."""
+    module, _, name = argument.partition(" ")
+    if (module, name) in _compat_pickle.NAME_MAPPING:
+        module, name = _compat_pickle.NAME_MAPPING[module, name]
+    return f"{_compat_pickle.IMPORT_MAPPING.get(module, module)}.{name}"
 
 
 def _stand_ins(names: set[str]) -> list[Any]:
@@ -184,5 +199,6 @@ def _broken(path: Path, error: Exception) -> DataError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return DataError(
         f"{path}: cannot be read as a PyTorch checkpoint ({reason}; {size} bytes); "
-        "it is truncated or of another kind: compare its size and SHA-256 with the source's"
+        "it is damaged, truncated or of another kind: compare its "
+        "size and SHA-256 with the source's"
     )

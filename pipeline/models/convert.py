@@ -9,6 +9,7 @@ error that names the first tensor concerned.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import ConfigurationError, DataError, run_main
-from pipeline.models.checkpoint import load_tensors
+from pipeline.models.checkpoint import check_finite, load_tensors
 from pipeline.models.inpainting.compvis import (
     MODELS,
     PARTS,
@@ -53,8 +54,13 @@ SCHEDULE = (
     "posterior_mean_coef1",
     "posterior_mean_coef2",
     "lvlb_weights",
+    "logvar",
+    "ddim_sigmas",
+    "ddim_alphas",
+    "ddim_alphas_prev",
+    "ddim_sqrt_one_minus_alphas",
 )
-"""What the trainer derives from the betas, which are compared with the scheduler's."""
+"""What trainer and sampler derive from the betas, which are compared with the scheduler's."""
 WEIGHTS = ("ema", "raw")
 
 
@@ -131,7 +137,17 @@ def convert_file(
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     pipeline.save_pretrained(part)
+    _open_to_others(part)
     part.rename(out)
+
+
+def _open_to_others(folder: Path) -> None:
+    """Give files the mode that the user's new files have; safetensors makes them private."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o666 & ~mask)
 
 
 def _check_tensors(checkpoint: Path, state: Any) -> None:
@@ -178,6 +194,7 @@ def _fill(model: Any, names: Targets, state: Tensors, unused: set[str], heads: i
         if name not in state:
             raise DataError(f"tensor {name} is missing; it would fill {targets[0]}")
         unused.discard(name)
+        check_finite(f"tensor {name}", state[name])
         parts = _split_heads(state[name], heads) if len(targets) > 1 else [state[name]]
         for target, tensor in zip(targets, parts, strict=True):
             slot = parameters[target]
@@ -224,9 +241,10 @@ def _account_for_rest(state: Tensors, unused: set[str], twins: set[str], schedul
 
 
 def _left_over(name: str) -> DataError:
+    first, dot, _ = name.partition(".")
     return DataError(
         f"tensor {name} has no place in the model; this is another model, or, if you know that "
-        f"it is not needed, say --ignore {name.split('.')[0]}."
+        f"it is not needed, say --ignore {first}{dot}"
     )
 
 

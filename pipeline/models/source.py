@@ -15,6 +15,7 @@ model that moves keeps its shards.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -267,8 +268,30 @@ def _in_hub_cache(name: str) -> Path | None:
     folder = Path(_hub_cache()) / repository / "snapshots" / match["revision"]
     if not any((folder / config).is_file() for config in ("config.json", "model_index.json")):
         return None
-    complete = any(f.suffix in WEIGHTS and f.is_file() for f in folder.rglob("*"))
-    return folder if complete else None
+    return folder if _complete(folder) else None
+
+
+def _complete(folder: Path) -> bool:
+    """Tell whether all weights are there: of each part, and all that an index names."""
+    for index in folder.rglob("*.index.json"):
+        files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if not all((index.parent / name).is_file() for name in files):
+            return False
+    pipeline = folder / "model_index.json"
+    if not pipeline.is_file():
+        return _has_weights(folder)
+    parts = json.loads(pipeline.read_text(encoding="utf-8"))
+    named = [name for name, kind in parts.items() if isinstance(kind, list) and kind[0]]
+    modelled = [name for name in named if (folder / name / "config.json").is_file()]
+    return (
+        all((folder / name).is_dir() for name in named)
+        and bool(modelled)
+        and all(_has_weights(folder / name) for name in modelled)
+    )
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(file.suffix in WEIGHTS and file.is_file() for file in folder.rglob("*"))
 
 
 def _download(name: str) -> None:

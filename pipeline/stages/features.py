@@ -117,7 +117,10 @@ class Features(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class PaFeatures(Features):
-    """Settings of the stage ``pa_features``: of the inpainted frames, by the same networks."""
+    """Settings of the stage ``pa_features``: of the inpainted frames, by the same network.
+
+    Unset they are those of ``features``; others are refused, since the two are compared.
+    """
 
     NAME: ClassVar[str] = "pa_features"
     SPLITS: ClassVar[Literal["all", "train", "test"]] = "train"

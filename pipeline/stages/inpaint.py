@@ -21,6 +21,7 @@ from pipeline.models.inpainting.inpainters import (
     load_diffusers,
     load_latent,
 )
+from pipeline.models.inpainting.timesteps import TRAINED, ddim_timesteps
 from pipeline.models.source import ModelUse, check_name, identity, resolve
 from pipeline.stages.base import Array, Job, Stage
 
@@ -87,8 +88,7 @@ class Inpaint(Stage):
             )
         if self.engine == "diffusers" or self.model:
             check_name(self.model_use())
-        if not 1 <= self.steps <= 1000:
-            raise ConfigurationError(f"inpaint.steps: {self.steps} is not from 1 to 1000")
+        self._check_steps()
         if self.precision not in PRECISIONS:
             raise ConfigurationError(f"inpaint.precision: {self.precision!r} is not {PRECISIONS}")
         if not 0 < self.strength <= 1:
@@ -101,6 +101,15 @@ class Inpaint(Stage):
             self.windowing()
         except ConfigurationError as error:
             raise ConfigurationError(f"inpaint.{error}") from None
+
+    def _check_steps(self) -> None:
+        if not 1 <= self.steps <= TRAINED:
+            raise ConfigurationError(f"inpaint.steps: {self.steps} is not from 1 to {TRAINED}")
+        if self.engine == "latent":
+            try:
+                ddim_timesteps(self.steps)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"inpaint.{error}") from None
 
     def windowing(self) -> Windowing:
         """Return how frames are cut; the model adds its grid."""
@@ -136,6 +145,9 @@ class Inpaint(Stage):
         settings = {name: getattr(self, name) for name in used}
         if self.window == "full":
             settings.pop("margin", None)
+        if self.engine == "latent" and TRAINED % self.steps:
+            # Shards of such steps that were made before have other timesteps.
+            settings["timesteps"] = len(ddim_timesteps(self.steps))
         return settings
 
     def compute(self, job: Job) -> dict[str, np.ndarray]:

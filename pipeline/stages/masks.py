@@ -25,7 +25,7 @@ class Masks(Stage):
     """
 
     NAME: ClassVar[str] = "masks"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     SPLITS: ClassVar[Literal["all", "train", "test"]] = "train"
 
     kind: Literal["random", "instance"] = "instance"

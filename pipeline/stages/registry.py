@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from pipeline.base.errors import ConfigurationError
 from pipeline.stages.base import Stage
 from pipeline.stages.features import Features, PaFeatures
 from pipeline.stages.flow import Flow
@@ -32,6 +33,19 @@ class Stages:
     mixed_flow: MixedFlow = field(default_factory=MixedFlow)
     features: Features = field(default_factory=Features)
     pa_features: PaFeatures = field(default_factory=PaFeatures)
+
+    def __post_init__(self) -> None:
+        if self.pa_features == PaFeatures():
+            shared = {name: getattr(self.features, name) for name in ("engine", "model")}
+            same = dataclasses.replace(self.pa_features, **shared)
+            object.__setattr__(self, "pa_features", same)
+        for name in ("engine", "model"):
+            one, other = getattr(self.features, name), getattr(self.pa_features, name)
+            if one != other:
+                raise ConfigurationError(
+                    f"pa_features.{name}: {other!r} is not features.{name}, {one!r}, and the "
+                    "discriminator compares the two; leave pa_features unset"
+                )
 
     def by_name(self) -> dict[str, Stage]:
         """Return the stages by name, each after those that it reads."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import DataError
-from pipeline.models.checkpoint import tensors_only
+from pipeline.models.checkpoint import check_finite, tensors_only
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +76,7 @@ def convert(content: dict[str, Any], path: Path) -> dict[str, torch.Tensor]:
         )
     renamed: dict[str, torch.Tensor] = {}
     for name, tensor in image.items():
+        check_finite(f"{path}: image_encoder.{name}", tensor)
         renamed |= _renamed(name, tensor.float(), path)
     return renamed
 

@@ -18,6 +18,7 @@ from diffusers.utils.torch_utils import randn_tensor
 
 from pipeline.base.errors import ConfigurationError
 from pipeline.models.image_tensors import Images, check_fit, finish, image_tensor, mask_tensor
+from pipeline.models.inpainting.timesteps import ddim_timesteps
 
 OUTPUT_TYPES = ("np", "pil", "pt", "latent")
 QUANTISE_ROWS = 4096
@@ -125,7 +126,7 @@ class LatentInpaintingPipeline(DiffusionPipeline):
             (N, H, W) uint8 of 0 and 1, or (N, 1, H, W) tensor, or PIL (from 128 on it is
             the hole): 1 inside the hole.
         num_inference_steps
-            DDIM steps, 1 to 1000.
+            DDIM steps, as :func:`ddim_timesteps` takes them.
         generator
             One a sample, so that a sample does not depend on its batch; or one for all.
         eta
@@ -145,10 +146,7 @@ class LatentInpaintingPipeline(DiffusionPipeline):
         """
         if output_type not in OUTPUT_TYPES:
             raise ConfigurationError(f"output_type: {output_type!r} is none of {OUTPUT_TYPES}")
-        if not 1 <= num_inference_steps <= self.scheduler.config.num_train_timesteps:
-            raise ConfigurationError(
-                f"num_inference_steps: {num_inference_steps}, expected 1 to 1000"
-            )
+        ddim_timesteps(num_inference_steps)
         pixels, hole = image_tensor(image), mask_tensor(mask)
         check_fit(pixels, hole, self.grid)
         device = self._execution_device
@@ -214,6 +212,7 @@ class LatentInpaintingPipeline(DiffusionPipeline):
     ) -> torch.Tensor:
         """Run the sampler; latents stay float32 whatever the UNet computes in."""
         self.scheduler.set_timesteps(steps, device=latents.device)
+        self.scheduler.timesteps = torch.tensor(ddim_timesteps(steps), device=latents.device)
         for step in self.progress_bar(self.scheduler.timesteps):
             entry = torch.cat([latents, condition], dim=1).to(self.unet.dtype)
             noise = self.unet(entry, step).sample.float()

@@ -44,9 +44,10 @@ class MaskRules:
 
 
 #: ``default``: LaMa's training masks. The others: its evaluation sets, box weight 0.3 to 1.
+#: Strokes are as many as LaMa draws: one more at most than its configurations say.
 PRESETS: dict[str, MaskRules] = {
     "default": MaskRules(
-        strokes=(1, 5),
+        strokes=(1, 6),
         length=200,
         width=100,
         boxes=(1, 4),
@@ -54,9 +55,9 @@ PRESETS: dict[str, MaskRules] = {
         margin=10,
         box_share=0.5,
     ),
-    "thin": MaskRules(strokes=(4, 50), length=40, width=10),
+    "thin": MaskRules(strokes=(4, 51), length=40, width=10),
     "medium": MaskRules(
-        strokes=(4, 5),
+        strokes=(4, 6),
         length=100,
         width=50,
         boxes=(1, 5),
@@ -64,7 +65,7 @@ PRESETS: dict[str, MaskRules] = {
         box_share=0.3 / 1.3,
     ),
     "thick": MaskRules(
-        strokes=(1, 5),
+        strokes=(1, 6),
         length=200,
         width=100,
         boxes=(1, 3),

@@ -5,8 +5,10 @@ import collections
 import datetime
 import os
 import pathlib
+import struct
 import sys
 import types
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +154,26 @@ def test_wrong_kinds(tmp_path):
 def test_tensors_only_keeps_the_prefix_and_drops_the_rest():
     content = {"m.a": torch.zeros(1), "m.b": 3, "n.a": torch.ones(1), 7: torch.ones(1)}
     assert list(tensors_only(content, "m.")) == ["a"]
+
+
+class Plain:
+    """Stands for OmegaConf's nodes: state that refers to types."""
+
+    def __init__(self):
+        self.types = {"key_type": int, "ref_type": typing.Any, "element": list, "map": dict}
+
+
+def test_settings_that_refer_to_types_are_skipped(tmp_path):
+    path = tmp_path / "a.ckpt"
+    torch.save({"state_dict": {"w": torch.ones(2)}, "hyper_parameters": Plain()}, path)
+    assert torch.equal(load_tensors(path)["state_dict"]["w"], torch.ones(2))
+
+
+def test_a_flipped_byte_of_a_tensor_is_noticed(tmp_path):
+    path = tmp_path / "a.ckpt"
+    torch.save({"w": torch.full((1000,), 3.5)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(struct.pack("<f", 3.5)) + 401] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.ckpt: .*checksum of .*/data/0 in it is wrong"):
+        load_tensors(path)

@@ -293,3 +293,35 @@ def test_the_command_line_fails_with_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {missing}: no such file")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_samplers_buffers_are_accepted(state):
+    for name in ("sigmas", "alphas", "alphas_prev", "sqrt_one_minus_alphas"):
+        state[f"ddim_{name}"] = torch.zeros(50)
+    state["logvar"] = torch.zeros(1000)
+    convert(state, CONFIG)
+
+
+@pytest.mark.parametrize("name", ["extra", "extra.weight"])
+def test_the_advice_to_ignore_works(state, name):
+    state[name] = torch.zeros(2)
+    with pytest.raises(DataError, match="--ignore") as caught:
+        convert(state, CONFIG)
+    convert(state, CONFIG, ignore=[str(caught.value).split()[-1]])
+
+
+def test_nan_is_refused(state):
+    name = "model_ema.diffusion_modeltime_embed0bias"
+    state[name] = torch.full_like(state[name], float("nan"))
+    with pytest.raises(DataError, match=f"{name} holds NaN"):
+        convert(state, CONFIG)
+
+
+def test_converted_files_have_the_mode_of_new_files(checkpoint, tmp_path):
+    before = os.umask(0o027)
+    try:
+        convert_file(checkpoint, tmp_path / "out", CONFIG, "ema", ())
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o640}

@@ -1,6 +1,7 @@
 """Models are named by commit or by digest; what is missing is named with its remedy."""
 
 import hashlib
+import json
 
 import huggingface_hub.constants
 import pytest
@@ -71,6 +72,31 @@ def test_repository_without_weights(hub, monkeypatch):
     monkeypatch.setattr(source, "_download", lambda name: None)
     with pytest.raises(ConfigurationError, match="no weights"):
         resolve(use(NAME))
+
+
+def test_an_interrupted_download_is_not_complete(hub):
+    hub.mkdir(parents=True)
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (hub / "config.json").write_text("{}")
+    (hub / "model.safetensors.index.json").write_text(json.dumps(index))
+    (hub / "model-1.safetensors").touch()
+    assert locate(use(NAME)) is None
+    (hub / "model-2.safetensors").touch()
+    assert locate(use(NAME)) == hub
+
+
+def test_a_pipeline_with_a_part_missing_is_not_complete(hub):
+    hub.mkdir(parents=True)
+    parts = {"_class_name": "X", "unet": ["diffusers", "U"], "vae": ["diffusers", "V"]}
+    parts |= {"scheduler": ["diffusers", "S"], "safety_checker": [None, None]}
+    (hub / "model_index.json").write_text(json.dumps(parts))
+    for part, config in (("unet", "config"), ("scheduler", "scheduler_config"), ("vae", "config")):
+        (hub / part).mkdir()
+        (hub / part / f"{config}.json").touch()
+    (hub / "unet/model.safetensors").touch()
+    assert locate(use(NAME)) is None
+    (hub / "vae/model.safetensors").touch()
+    assert locate(use(NAME)) == hub
 
 
 def test_paths(tmp_path, hub):

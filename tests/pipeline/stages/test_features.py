@@ -11,6 +11,7 @@ from pipeline.models import source
 from pipeline.models.features import efficientnet
 from pipeline.stages.base import Array, Job
 from pipeline.stages.features import Features, PaFeatures
+from pipeline.stages.registry import Stages
 from tests.pipeline.models.features import clip_reference as reference
 
 
@@ -107,3 +108,12 @@ def test_a_missing_checkpoint_is_named():
         stage.identity(source.digest_of)
     with pytest.raises(ConfigurationError, match=r"features\.model"):
         stage.compute(job(frames(), range(2)))
+
+
+def test_one_setting_serves_both():
+    clip = {"engine": "clip", "model": "/a/folder"}
+    stages = Stages(features=Features(**clip))
+    assert (stages.pa_features.engine, stages.pa_features.model) == ("clip", "/a/folder")
+    assert Stages(features=Features(**clip), pa_features=PaFeatures(**clip)) == stages
+    with pytest.raises(ConfigurationError, match=r"pa_features\.engine: 'clip' is not features"):
+        Stages(pa_features=PaFeatures(**clip))

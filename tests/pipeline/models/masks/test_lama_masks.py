@@ -116,6 +116,20 @@ def test_presets_are_ordered_by_how_much_they_hide():
     assert 0.1 < mean["default"] < 0.6
 
 
+@pytest.mark.parametrize(
+    ("preset", "count", "area"),
+    [
+        ("thin", 200, 0.294),
+        ("medium", 1000, 0.241),
+        ("thick", 1000, 0.402),
+        ("default", 1000, 0.355),
+    ],
+)
+def test_mean_areas_are_those_of_the_original_generators(preset, count, area):
+    areas = [mask.mean() for mask in draws(random_mask, rules_of(preset), count)]
+    assert np.mean(areas) == pytest.approx(area, abs=0.005 + 3 * np.std(areas) / count**0.5)
+
+
 def test_unknown_preset():
     with pytest.raises(ConfigurationError, match="'huge' is none of default, thin, medium, thick"):
         rules_of("huge")
