@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.base.environment import cores
 from pipeline.base.errors import ConfigurationError, DataError
+from pipeline.base.files import write_text
 from pipeline.execution import audit as maintenance
 from pipeline.execution import garbage
 from pipeline.execution import run as execution
@@ -16,7 +17,9 @@ from pipeline.execution.executors.cluster import Cluster
 from pipeline.execution.outputs import write_keys, write_shards_json
 from pipeline.execution.plan import Plan
 from pipeline.execution.planning import Planned, Source, make_plan
+from pipeline.execution.store import open_store
 from pipeline.execution.todo import Settings, Summary, lying_at, missing_count
+from pipeline.execution.travel import at_store, fetch
 from pipeline.stages.registry import Stages
 
 
@@ -78,9 +81,6 @@ def _take(plan: Plan, remote: str) -> None:
     """Take from a store what the cache lacks; what cannot be had there is computed, and said."""
     if not remote:
         return
-    from pipeline.execution.store import open_store
-    from pipeline.execution.travel import at_store, fetch
-
     store = open_store(remote)
     found = at_store(plan, store)
     taken = fetch(store, plan.cache, set().union(*found.values()))
@@ -105,8 +105,6 @@ def plan(source: Source, out: Path = Path("runs/latest"), stages: Stages = Stage
         out: Folder of the run.
         stages: Settings of each stage.
     """
-    from pipeline.base.files import write_text
-
     planned = make_plan(source, stages).plan
     ids = list(shard_ids(planned))
     write_text(out / "shards.txt", "".join(f"{name}\n" for name in ids))
@@ -148,9 +146,6 @@ def status(
     plan = make_plan(source, stages).plan
     rows = maintenance.status_of_plan(plan)
     if remote:
-        from pipeline.execution.store import open_store
-        from pipeline.execution.travel import at_store
-
         found = at_store(plan, open_store(remote))
         rows = [row | {"remote": len(found[row["stage"]])} for row in rows]
     if as_json:

@@ -31,6 +31,8 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsin
 from pipeline.base.cli import Parser
 from pipeline.base.errors import ConfigurationError, run_main
 from pipeline.base.presets import by_name
+from training.settings.base import AutoencoderTraining, DiscriminatorTraining, RunSettings
+from training.settings.inpainter import InpainterTraining
 
 SECTIONS = ("run", "autoencoder", "spatial", "temporal", "discriminator", "inpainter")
 
@@ -126,9 +128,6 @@ def commands_by_name() -> dict[str, tuple[type, str, str]]:
 
     The functions are named, not imported: one of them imports diffusers, for seconds.
     """
-    from training.settings.base import AutoencoderTraining, DiscriminatorTraining
-    from training.settings.inpainter import InpainterTraining
-
     return {
         "autoencoder": (
             AutoencoderTraining,
@@ -159,8 +158,6 @@ def commands_by_name() -> dict[str, tuple[type, str, str]]:
 
 
 def _add_arguments(command: ArgumentParser, settings: type) -> None:
-    from training.settings.base import RunSettings
-
     command.add_argument(
         "--config",
         action=PresetFile,
@@ -182,8 +179,6 @@ def _add_arguments(command: ArgumentParser, settings: type) -> None:
 
 def main() -> None:
     """Parse the command line and train."""
-    from training.settings.base import RunSettings
-
     arguments = by_name(sys.argv[1:], Path(__file__).parent)
     parser = build_parser(option(arguments, "--network"))
     parsed = parser.instantiate(parser.parse_args(arguments))

@@ -13,6 +13,7 @@ from pipeline.base.errors import ConfigurationError
 from pipeline.data.discover import load_manifest
 from pipeline.execution.catalogue import catalogue
 from pipeline.execution.plan import Plan, plan_stages
+from pipeline.models.digests import Digests
 from pipeline.stages.base import Stage
 from pipeline.stages.registry import Stages
 
@@ -52,8 +53,6 @@ class Planned:
 
 def make_plan(source: Source, stages: Stages, workers: int = 0) -> Planned:
     """Read the manifest, probe its videos and work out every key."""
-    from pipeline.models.digests import Digests
-
     manifest = load_manifest(source.manifest, source.data)
     print(f"{manifest.name}: {'; '.join(manifest.notes)}", file=sys.stderr)
     videos = catalogue(manifest, source.cache, source.holdout, workers or cores())

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.base.errors import ConfigurationError
+from pipeline.base.files import sha256_of_file
 
 HUB_NAME = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})")
 LOOKS_LIKE_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+(@.*)?")
@@ -209,8 +210,6 @@ def files_of(path: Path) -> list[Path]:
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a model's file, or of the names and digests of a folder's files."""
     import hashlib
-
-    from pipeline.base.files import sha256_of_file
 
     if not path.is_dir():
         return sha256_of_file(path)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from pipeline.base.device import batch_size
 from pipeline.base.errors import ConfigurationError
 from pipeline.models.source import ModelUse, check_name, identity, is_hub
 from pipeline.stages.base import Array, FramesRead, Job, Stage
@@ -135,7 +136,6 @@ class Instances(Stage):
         return found
 
     def _by_network(self, images: FramesRead, frames: range) -> list[tuple[np.ndarray, int]]:
-        from pipeline.base.device import batch_size
         from pipeline.models.masks import segmentation
 
         network, step = segmentation.load(self.model_use()), batch_size()

@@ -28,6 +28,10 @@ from torch import Tensor, nn
 
 from pipeline.base.errors import ConfigurationError, DataError, machine_error
 from pipeline.base.files import TEMPORARY, read_json, replacing, sha256_of_file, write_json
+from training.networks.autoencoder import AutoencoderSettings, load_weights
+from training.networks.build import build_autoencoder
+from training.networks.discriminator import DiscriminatorSettings, build_discriminator
+from training.networks.memory import MemorySettings
 from training.record.recipe import differences
 
 FORMAT = 1
@@ -236,11 +240,6 @@ def load_trained(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     ConfigurationError, DataError
         If the folder holds no finished training, or its files do not belong together.
     """
-    from training.networks.autoencoder import AutoencoderSettings, load_weights
-    from training.networks.build import build_autoencoder
-    from training.networks.discriminator import DiscriminatorSettings, build_discriminator
-    from training.networks.memory import MemorySettings
-
     recipe = read_recipe(folder)
     path = check_weights(folder, recipe)
     fields = dict(recipe["architecture"])

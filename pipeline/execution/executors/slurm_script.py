@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.base.errors import ConfigurationError, run_main
 from pipeline.execution.executors.base import ONE_THREAD
 from pipeline.execution.executors.site import Jobs, Site, load_site
+from pipeline.stages.registry import Stages
 
 
 def levels(inputs: Mapping[str, Sequence[str]], gpu: Sequence[str]) -> list[tuple[str, list[str]]]:
@@ -139,8 +140,6 @@ def main() -> int:
     parser.add_argument("--networks", nargs="+", required=True)
     parser.add_argument("--variables", nargs="*", default=[], help="NAME=VALUE for make")
     options = parser.parse_args()
-    from pipeline.stages.registry import Stages
-
     site = load_site(options.site)
     stages = Stages().by_name()
     variables = dict(entry.split("=", 1) for entry in options.variables)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.base.device import batch_size, device
 from pipeline.base.errors import DataError
 from pipeline.models.checkpoint import load_tensors
 from pipeline.models.features import vifi_clip
@@ -89,8 +90,6 @@ class ImageEncoder:
         """Return float32 (N, D) features of RGB uint8 frames (N, H, W, 3), not normalised."""
         import torch
 
-        from pipeline.base.device import batch_size
-
         step, features = batch_size(), []
         with torch.inference_mode():
             for start in range(0, len(images), step):
@@ -112,8 +111,6 @@ def load_vifi_clip(use: ModelUse) -> ImageEncoder:
         If it is no such checkpoint: truncated, of another kind, with code in it, with a
         tensor missing, or trained with visual prompts, which change the transformer.
     """
-    from pipeline.base.device import device
-
     path = resolve(use)
     network: Any = vifi_clip.network(vifi_clip.convert(load_tensors(path), path), path)
     crop = int(network.config.image_size)
@@ -133,8 +130,6 @@ def load_clip(use: ModelUse) -> ImageEncoder:
     """
     from transformers import CLIPVisionModelWithProjection
     from transformers.utils import logging
-
-    from pipeline.base.device import device
 
     folder = resolve(use)
     clip_dimension(folder)

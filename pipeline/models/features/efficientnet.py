@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.base.device import batch_size, device
 from pipeline.base.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -55,8 +56,6 @@ def load() -> Any:
     """Return the network with its weights, ready for inference."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet
-
-    from pipeline.base.device import device
 
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(weights_path(), map_location="cpu", weights_only=True))
@@ -130,8 +129,6 @@ def _maps(x: torch.Tensor, strides: Sequence[int]) -> dict[int, np.ndarray]:
 
 
 def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    from pipeline.base.device import batch_size
-
     step = batch_size()
     return (images[start : start + step] for start in range(0, len(images), step))
 
@@ -139,8 +136,6 @@ def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
 def _pixels(images: np.ndarray, size: int | None) -> torch.Tensor:
     import cv2
     import torch
-
-    from pipeline.base.device import device
 
     if size is not None and images.shape[1:3] != (size, size):
         images = np.stack(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
+from pipeline.base.device import device
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.models.inpainting.holes import Windowing, hole_box, inpaint
 
@@ -216,8 +217,6 @@ def _from_pretrained(kind: Any, folder: Path, precision: str) -> Any:
     """Load a pipeline in a precision onto the device, silent and without unpickling."""
     import torch
     from diffusers.utils import logging
-
-    from pipeline.base.device import device
 
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if not (folder / "model_index.json").is_file():

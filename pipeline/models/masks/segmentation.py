@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base.device import device
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.models.source import ModelUse, resolve
 
@@ -42,8 +43,6 @@ def load(use: ModelUse) -> Segmenter:
     """
     from transformers import AutoImageProcessor
     from transformers.utils import logging
-
-    from pipeline.base.device import device
 
     folder = resolve(use)
     auto = _auto_class(folder, use)
