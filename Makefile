@@ -34,7 +34,7 @@ SITE       ?=
 SHARE      ?=
 REMOTE     ?=
 ARRAY      ?= 8
-STAGES     := labels frames instances masks inpaint flow mixed_flow features pa_features
+STAGES     := labels frames instances masks inpaint flow mixed_flow features pa_features patches
 # The peers train A^s alone, the baseline also A^t; D belongs to the paper's method.
 NETWORKS   := $(if $(filter patch skip-frame steal memae,$(METHOD)),spatial,spatial temporal)
 NETWORKS   += $(if $(filter unified,$(METHOD)),discriminator)

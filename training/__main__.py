@@ -7,7 +7,7 @@ Settings come from YAML presets and from the command line; the later one wins:
         --out runs/ped2/quick/unified-seed0/spatial --seed 0 --batch 8
 
 A preset has sections: ``run`` (how the work is carried out), ``autoencoder`` (both networks),
-``spatial`` and ``temporal`` (one of them), ``discriminator``, ``inpainter``. Each command
+``spatial`` and ``temporal`` (one of them), ``discriminator``, ``inpainter``, ``bank``. Each command
 takes its own; the narrower section wins. Training on several GPUs or processes:
 
     torchrun --nproc-per-node 2 -m training autoencoder ...
@@ -31,10 +31,11 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsin
 from pipeline.base.cli import Parser
 from pipeline.base.errors import ConfigurationError, run_main
 from pipeline.base.presets import by_name
+from training.settings.bank import BankTraining
 from training.settings.base import AutoencoderTraining, DiscriminatorTraining, RunSettings
 from training.settings.inpainter import InpainterTraining
 
-SECTIONS = ("run", "autoencoder", "spatial", "temporal", "discriminator", "inpainter")
+SECTIONS = ("run", "autoencoder", "spatial", "temporal", "discriminator", "inpainter", "bank")
 
 
 class CommandParser(Parser):
@@ -117,7 +118,7 @@ def build_parser(network: str | None = None) -> ArgumentParser:
     for name, (settings, _, text) in commands_by_name().items():
         command = CommandParser(description=text)
         narrow = (network,) if name == "autoencoder" and network else ()
-        command.sections = ("run", name, *narrow)
+        command.sections = (*(("run",) if in_steps(settings) else ()), name, *narrow)
         _add_arguments(command, settings)
         commands.add_subcommand(name, command, help=text.partition("\n")[0])
     return parser
@@ -154,6 +155,14 @@ def commands_by_name() -> dict[str, tuple[type, str, str]]:
             "        --start pipeline/models/inpainting/weights/plaza-ldm --vq_steps 0\n\n"
             "OUT/model is then a value of the pipeline's --stages.inpaint.model.",
         ),
+        "bank": (
+            BankTraining,
+            "training.loops.bank:train_bank",
+            "Choose exemplars of what normal places look like.\n\n"
+            "    python -m training bank --shards RUN/shards.json \\\n"
+            "        --out RUN/unified-seed0/appearance\n\n"
+            "`python -m evaluation score` then has the indicator appearance.",
+        ),
     }
 
 
@@ -168,13 +177,21 @@ def _add_arguments(command: ArgumentParser, settings: type) -> None:
     )
     command.add_argument("--out", type=Path, required=True, help="Folder of this training.")
     command.add_argument(
-        "--resume", action="store_true", help="Fail unless there is a checkpoint to go on from."
-    )
-    command.add_argument(
         "--overwrite", action="store_true", help="Begin again, whatever is in OUT."
     )
     command.add_class_arguments(settings, None)
-    command.add_class_arguments(RunSettings, None)
+    if in_steps(settings):
+        command.add_argument(
+            "--resume", action="store_true", help="Fail unless there is a checkpoint to go on from."
+        )
+        command.add_class_arguments(RunSettings, None)
+
+
+def in_steps(settings: type) -> bool:
+    """Whether a command trains step by step, so that it has checkpoints and a way to run."""
+    from training.settings.bank import BankTraining
+
+    return settings is not BankTraining
 
 
 def main() -> None:
@@ -186,10 +203,14 @@ def main() -> None:
     settings, function, _ = commands_by_name()[parsed.command]
     module, _, name = function.partition(":")
     train = getattr(importlib.import_module(module), name)
+    chosen = _pick(settings, given)
+    if not in_steps(settings):
+        train(given.shards, given.out, chosen, overwrite=given.overwrite)
+        return
     train(
         given.shards,
         given.out,
-        _pick(settings, given),
+        chosen,
         _pick(RunSettings, given),
         resume=given.resume,
         overwrite=given.overwrite,

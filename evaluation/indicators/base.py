@@ -49,6 +49,10 @@ class Stream(Protocol):
     chunk: int
     """How many frames of a whole video are best pushed at once."""
 
+    def leave_out(self, video: str) -> None:
+        """Judge as if nothing had been learnt from a video, the one that the frames are of."""
+        return None
+
     def push(self, *stored: np.ndarray) -> Part:
         """Take the next n frames; return what is now known.
 
@@ -57,7 +61,8 @@ class Stream(Protocol):
         *stored
             An array for each stage that the indicator reads, in that order, n entries each:
             ``frames`` (n, S, S, 3) uint8 RGB, ``flow`` (n, S, S, 2) float32 in px a frame (of
-            the last frame that of the one before it), ``features`` (n, D) float32.
+            the last frame that of the one before it), ``features`` (n, D) float32, ``patches``
+            (n, h, w, C) float16.
         """
 
     def finish(self) -> Part:
@@ -116,7 +121,7 @@ class Indicator(ABC):
     """Of its line in a timeline, ``#rrggbb``; to be read on white and on black."""
 
     READS: ClassVar[tuple[str, ...]]
-    """The stages whose arrays its stream is pushed: of frames, flow and features."""
+    """The stages whose arrays its stream is pushed: of frames, flow, features and patches."""
 
     VERSION: ClassVar[int] = 1
     """To be raised when its values change; of a network its weights count as well."""
@@ -129,6 +134,9 @@ class Indicator(ABC):
 
     MAP: ClassVar[int] = 0
     """Channels of its map, which ``local`` needs: 1 of an error, 2 of a velocity, 0 for none."""
+
+    PLACE: ClassVar[bool] = True
+    """Whether ``local`` holds its map against what is normal at the same place, or anywhere."""
 
     SAVED: ClassVar[bool] = True
     """Whether its numbers are saved; if not, they are made again from the shards when needed."""
@@ -188,6 +196,8 @@ def run_through(streams: Sequence[Stream], material: Material, reads: Sequence[s
     """
     parts: list[list[Part]] = [[] for _ in streams]
     chunk = max(stream.chunk for stream in streams)
+    for stream in streams:
+        stream.leave_out(material.video_name)
     for start in range(0, material.frames, chunk):
         stop = min(start + chunk, material.frames)
         stored = [material.read(stage, start, stop) for stage in reads]

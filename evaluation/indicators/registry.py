@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from evaluation.indicators.appearance import Appearance
 from evaluation.indicators.base import Indicator
 from evaluation.indicators.discriminator import Discriminator
 from evaluation.indicators.flow import Flow
@@ -17,6 +18,7 @@ INDICATORS: tuple[Indicator, ...] = (
     Spatial(),
     Temporal(),
     Discriminator(),
+    Appearance(),
 )
 """In the order of tables, weights and legends."""
 

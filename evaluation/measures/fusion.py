@@ -40,7 +40,7 @@ KINDS: dict[str, tuple[tuple[str, set[str]], ...]] = {
         ("_pa", {"flow"}),
         ("_pa", {"frames", "flow", "features"}),
     ),
-    "movers": (("_mover", {"frames", "flow", "features"}),),
+    "movers": (("_mover", {"frames", "flow", "features", "patches"}),),
 }
 """Imagined anomalies: which scores they are, and which stages show them."""
 

@@ -1,4 +1,4 @@
-"""What indicators are computed from: the frames, flow and features of a stretch of a video."""
+"""What indicators are computed from: frames, flow, features and patches of part of a video."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from pipeline.shards.shard import FrameArray
 PSEUDO = {"frames": "inpaint", "flow": "mixed_flow", "features": "pa_features"}
 """For each stage of a video that of its pseudo-anomalies."""
 
-ARRAYS = {"frames": "image", "features": "feature"}
+ARRAYS = {"frames": "image", "features": "feature", "patches": "patch"}
 """The array of a stage that is read, where it has not the stage's name."""
 
 
 class Material(Protocol):
     """A video, or part of one, or one that was made up, read some frames at a time."""
+
+    @property
+    def video_name(self) -> str:
+        """The video that they are of."""
 
     @property
     def frames(self) -> int:
@@ -30,7 +34,8 @@ class Material(Protocol):
         """Return a stage's array of some frames, an entry a frame.
 
         ``frames`` (n, S, S, 3) uint8 RGB, ``flow`` (n, S, S, 2) float32 px a frame, of a video's
-        last frame that of the one before it, ``features`` (n, D) float32.
+        last frame that of the one before it, ``features`` (n, D) float32,
+        ``patches`` (n, h, w, C) float16.
         """
 
 
@@ -41,6 +46,11 @@ class Stored:
     dataset: Dataset
     stretch: Stretch
     pseudo: bool = False
+
+    @property
+    def video_name(self) -> str:
+        """The video that they are of."""
+        return self.stretch.video.name
 
     @property
     def frames(self) -> int:

@@ -37,7 +37,7 @@ class RawStream:
     Parameters
     ----------
     live
-        Resizes, and computes flow and features.
+        Resizes, and computes flow, features and patches.
     streams
         By indicator, how to begin its stream; only these are computed.
     measures
@@ -57,6 +57,7 @@ class RawStream:
         self._needed = {stage for lane in self._lanes for stage in lane.indicator.READS}
         self._last_image: np.ndarray | None = None
         self._last_flow: np.ndarray | None = None
+        self._pushed = 0
 
     @property
     def delay(self) -> int:
@@ -69,6 +70,9 @@ class RawStream:
         new = {"frames": small}
         if "features" in self._needed:
             new["features"] = self._live.features(small)
+        if "patches" in self._needed:
+            new["patches"] = self._live.patches(small, self._pushed)
+        self._pushed += len(small)
         if "flow" in self._needed:
             before = [] if self._last_image is None else [self._last_image[None]]
             pair = np.concatenate([*before, small])

@@ -84,13 +84,23 @@ class Movers:
         self._movers: dict[int, Mover] = {}
 
     @property
+    def video_name(self) -> str:
+        """The video that they are of."""
+        return self._video.name
+
+    @property
     def frames(self) -> int:
         """How many there are."""
         return self._video.frames
 
     def read(self, stage: str, start: int, stop: int) -> np.ndarray:
-        """Return frames, flow or features, as :class:`evaluation.record.material.Material` says."""
-        read = {"frames": self.images, "flow": self.flow, "features": self.features}
+        """Return a stage's array, as :class:`evaluation.record.material.Material` says."""
+        read = {
+            "frames": self.images,
+            "flow": self.flow,
+            "features": self.features,
+            "patches": self.patches,
+        }
         return read[stage](start, stop)
 
     def images(self, start: int, stop: int) -> np.ndarray:
@@ -117,6 +127,10 @@ class Movers:
         return np.concatenate(
             [self._live.features(self.images(part.start, part.stop)) for part in parts]
         )
+
+    def patches(self, start: int, stop: int) -> np.ndarray:
+        """Return the descriptors of the places of frames, read in order: (n, h, w, C) float16."""
+        return self._live.patches(self.images(start, stop), start)
 
     def _fastest(self) -> float:
         """Speed of the fastest of what moves in the video, at least 1 px a frame."""

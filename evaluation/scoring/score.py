@@ -130,7 +130,9 @@ def score_video(
     # Without a network there may be no shards of pseudo-anomalies, and nothing to weigh by them.
     trained = any(by_name(name).NETWORK for name in streams)
     there = {stage for stage, pseudo in PSEUDO.items() if pseudo in run.dataset.stages}
-    seen = {n: begin for n, begin in streams.items() if trained or there >= set(by_name(n).READS)}
+    if trained:
+        there = set(PSEUDO)
+    seen = {n: begin for n, begin in streams.items() if there >= set(by_name(n).READS)}
     values |= score(Stored(run.dataset, whole(video), pseudo=True), seen, "_pa")
     if settings.movers and (trained or "masks" in run.dataset.stages):
         values |= score_movers(run, video, streams, settings)

@@ -6,10 +6,11 @@ shards were that the networks were trained on.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from pipeline.stages.base import Job, Stage
 from pipeline.stages.features import Features
 from pipeline.stages.flow import Flow
 from pipeline.stages.frames import Frames
+from pipeline.stages.patches import Patches
+
+Kind = TypeVar("Kind", bound=Stage)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class _Given:
 
 
 class Live:
-    """Frames, flow and features by a data set's own settings.
+    """Frames, flow, features and patches by a data set's own settings.
 
     Parameters
     ----------
@@ -51,6 +55,8 @@ class Live:
         self._flow = self._stage(Flow)
         self._features_model = features_model
         self._features: Stage | None = None
+        self._patches: Patches | None = None
+        self._shown = np.zeros(0, np.float16)
 
     def frames(self, images: list[np.ndarray]) -> np.ndarray:
         """Resize frames (H, W, 3) uint8 RGB: (n, S, S, 3) uint8."""
@@ -79,7 +85,29 @@ class Live:
         job = Job(video="", frames=range(len(images)), inputs={"frames": {"image": images}})
         return self._features.compute(job)["feature"]
 
-    def _stage(self, kind: type[Stage], **extra: Any) -> Stage:
+    def patches(self, images: np.ndarray, first: int) -> np.ndarray:
+        """Return the descriptors of the places of frames (n, S, S, 3): (n, h, w, C) float16.
+
+        Parameters
+        ----------
+        first
+            The number of the first one in its stream, from 0: not every frame is looked at, and
+            the last that was stands for those behind it.
+        """
+        if self._patches is None:
+            self._patches = self._stage(Patches)
+        every = self._patches.every
+        new = images[-first % every :: every]
+        if len(new):
+            job = Job(video="", frames=range(len(new)), inputs={"frames": {"image": new}})
+            found = dataclasses.replace(self._patches, every=1).compute(job)["patch"]
+            self._shown = found if first % every == 0 else np.concatenate([self._shown, found])
+        places = (first % every + np.arange(len(images))) // every
+        result = self._shown[places]
+        self._shown = self._shown[-1:]
+        return result
+
+    def _stage(self, kind: type[Kind], **extra: Any) -> Kind:
         """Make a stage with the settings that the shards were made with."""
         if kind.NAME not in self._dataset.stages:
             raise ConfigurationError(

@@ -18,6 +18,7 @@ from pipeline.stages.instances import Instances
 from pipeline.stages.labels import Labels
 from pipeline.stages.masks import Masks
 from pipeline.stages.mixed_flow import MixedFlow
+from pipeline.stages.patches import Patches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class Stages:
     mixed_flow: MixedFlow = field(default_factory=MixedFlow)
     features: Features = field(default_factory=Features)
     pa_features: PaFeatures = field(default_factory=PaFeatures)
+    patches: Patches = field(default_factory=Patches)
 
     def __post_init__(self) -> None:
         if self.pa_features == PaFeatures():

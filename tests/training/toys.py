@@ -39,6 +39,7 @@ def write_dataset(
         "mixed_flow": ("flow", "float16", (size, size, 2)),
         "features": ("feature", "float32", (FEATURES,)),
         "pa_features": ("feature", "float32", (FEATURES,)),
+        "patches": ("patch", "float16", (4, 4, FEATURES)),
     }
     entries = {}
     for stage in stages:
@@ -55,6 +56,7 @@ def write_dataset(
             where[name] = {"folder": name, "frames": length}
         entries[stage] = {
             "key": f"key-of-{stage}",
+            "recipe": {"stage": stage, "settings": {}},
             "folder": str(folder / stage),
             "arrays": {array: {"dtype": dtype, "shape": list(shape)}},
             "videos": where,

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from evaluation.indicators.base import run_through
-from evaluation.indicators.registry import INDICATORS
+from evaluation.indicators.registry import INDICATORS, by_name
 from evaluation.indicators.settings import Scoring
 from evaluation.protocols.local import local
 from evaluation.protocols.local.lasting import Form, Lasting, lasting_maps, on_grid
@@ -132,7 +132,7 @@ def normal_levels(
         floor = local.FLOOR * float(levels.maps[*key[:2], ""].max()) if key[2] else 0.0
         levels.maps[key] = (
             local.level(normal, floor)
-            if form.place
+            if form.place and by_name(key[0]).PLACE
             else np.full(normal.shape[1:], max(float(normal.max()), 1e-12), np.float32)
         )
     return levels

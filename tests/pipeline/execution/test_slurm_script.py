@@ -60,6 +60,7 @@ def test_a_site_is_read_and_what_is_wrong_in_it_is_named(tmp_path):
         "inpaint",
         "features",
         "pa_features",
+        "patches",
     ]
     named = Site(gpu=Jobs(stages=("flow",)))
     assert named.on_gpu(Stages().flow)
