@@ -52,7 +52,7 @@ q = '$(subst $(newline),'$$'\n'',$(subst ','\'',$(1)))'
 
 # A $ in what was given is a $, not the beginning of a variable of make's.
 GIVEN   := DATA $(addprefix DATA_,$(MANIFESTS)) CACHE RUNS TABLES SITE SHARE REMOTE CLUSTER WORKERS ARRAY \
-           PRESET METHOD SEED VARIANT ONTO NAME NORMAL TEST LABELS
+           PRESET METHOD SEED VARIANT ONTO NAME NORMAL TEST LABELS LABEL_RATE
 written  = $(filter command environment,$(firstword $(origin $(1))))
 $(foreach v,$(GIVEN),$(if $(call written,$(v)),$(eval override $(v) := $$(value $(v)))))
 # One name of several that are known.

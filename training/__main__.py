@@ -177,12 +177,15 @@ def _add_arguments(command: ArgumentParser, settings: type) -> None:
     )
     command.add_argument("--out", type=Path, required=True, help="Folder of this training.")
     command.add_argument(
-        "--overwrite", action="store_true", help="Begin again, whatever is in OUT."
+        "--overwrite", type=bool, default=False, help="Begin again, whatever is in OUT."
     )
     command.add_class_arguments(settings, None)
     if in_steps(settings):
         command.add_argument(
-            "--resume", action="store_true", help="Fail unless there is a checkpoint to go on from."
+            "--resume",
+            type=bool,
+            default=False,
+            help="Fail unless there is a checkpoint to go on from.",
         )
         command.add_class_arguments(RunSettings, None)
 

@@ -48,10 +48,10 @@ class InpainterFolder(RunFolder):
         super().__init__(path)
         self.model = self.path / "model"
 
-    def clear(self) -> None:
-        """Remove what an earlier training left."""
-        super().clear()
-        shutil.rmtree(self.model, ignore_errors=True)
+    @property
+    def contents(self) -> tuple[Path, ...]:
+        """All that a training leaves."""
+        return (*super().contents, self.model)
 
     def finished(self, recipe: dict[str, Any]) -> bool:
         """Whether this very recipe was trained to its end here; errors as :class:`RunFolder`'s."""

@@ -26,7 +26,7 @@ from pipeline.base.errors import ConfigurationError, ProjectError
 from pipeline.base.progress import progress_bar
 from training.record.folder import RunFolder
 from training.record.processes import Group
-from training.record.reuse import adopt
+from training.record.reuse import adopt, make_way
 from training.record.stopping import Stopper
 from training.record.tracking import Tracker
 from training.settings.base import RunSettings
@@ -183,10 +183,14 @@ def open_session(
             stack.enter_context(folder.claimed())
             if overwrite:
                 folder.clear()
-            elif run.reuse:
-                adopt(folder, run.reuse, recipe)
+            else:
+                make_way(folder, recipe)
+                if run.reuse:
+                    adopt(folder, run.reuse, recipe)
         group.wait()
         if folder.finished(recipe):
+            if run.snapshots and recipe["kind"] in ("spatial", "temporal"):
+                folder.check_snapshots(run.snapshots)
             if group.first:
                 print(f"{folder.path}: trained already, with these settings; nothing to do")
             yield None

@@ -7,6 +7,7 @@
     weights.safetensors   the network, when finished
     recipe.json           how it was made, and the digest of the weights; written last
     epochs/00005.safetensors   the weights of single epochs, if asked for
+    earlier/KEY/          the same of trainings on other videos, see training.record.reuse
 
 Files appear whole or not at all. A folder belongs to one recipe: what is in it is used only
 by a command that asks for the same.
@@ -32,7 +33,7 @@ from training.networks.autoencoder import AutoencoderSettings, load_weights
 from training.networks.build import build_autoencoder
 from training.networks.discriminator import DiscriminatorSettings, build_discriminator
 from training.networks.memory import MemorySettings
-from training.record.recipe import differences
+from training.record.recipe import differences, same
 
 FORMAT = 1
 
@@ -53,6 +54,14 @@ class RunFolder:
         self.recipe = self.path / "recipe.json"
         self.metrics = self.path / "metrics.jsonl"
         self.snapshots = self.path / "epochs"
+        self.tensorboard = self.path / "tensorboard"
+        self.earlier = self.path / "earlier"
+
+    @property
+    def contents(self) -> tuple[Path, ...]:
+        """All that a training leaves, recipe.json first: without it the rest is of no account."""
+        files = (self.recipe, self.weights, self.checkpoint, self.metrics)
+        return (*files, self.snapshots, self.tensorboard)
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
@@ -83,11 +92,11 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier training left."""
-        for path in (self.recipe, self.weights, self.checkpoint, self.metrics):
-            path.unlink(missing_ok=True)
-        for folder in (self.snapshots, self.path / "tensorboard"):
-            if folder.exists():
-                shutil.rmtree(folder)
+        for path in self.contents:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def finished(self, recipe: dict[str, Any]) -> bool:
         """Whether this very recipe was trained to its end here.
@@ -108,11 +117,24 @@ class RunFolder:
 
     def compare(self, ours: dict[str, Any], theirs: dict[str, Any], source: Path) -> None:
         """Raise ConfigurationError, listing what differs, unless two recipes are the same."""
-        if ours["key"] != theirs.get("key"):
+        if not same(ours, theirs):
             raise ConfigurationError(
                 f"{source}: was made with other settings:\n  "
                 + "\n  ".join(differences(ours, theirs) or ["the format of recipes"])
-                + "\nchoose another --out, or --overwrite to begin again"
+                + "\nchoose another --out (with make: another RUNS, VARIANT, SEED or METHOD), or "
+                "--overwrite to begin again (TRAINING_OPTIONS=--overwrite)"
+            )
+
+    def check_snapshots(self, every: int) -> None:
+        """Raise ConfigurationError unless the weights of every so many epochs were kept."""
+        last = read_recipe(self.path).get("result", {}).get("epoch", -1)
+        wanted = range(every, last + 2, every)
+        if not all((self.snapshots / f"{epoch:05d}.safetensors").exists() for epoch in wanted):
+            raise ConfigurationError(
+                f"{self.path}: was trained without the weights of single epochs that "
+                f"snapshots: {every} asks for; --overwrite trains again and keeps them (with "
+                f"make: TRAINING_OPTIONS='--snapshots {every} --overwrite'), or choose another "
+                "--out (with make: another RUNS)"
             )
 
     def save(self, state: dict[str, Any]) -> None:
@@ -132,6 +154,18 @@ class RunFolder:
         """
         if not self.checkpoint.exists():
             return None
+        state = self.read_checkpoint()
+        self.compare(recipe, state["recipe"], self.checkpoint)
+        return state
+
+    def read_checkpoint(self) -> dict[str, Any]:
+        """Read the checkpoint, of whatever recipe.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read.
+        """
         remedy = f"remove {self.checkpoint} or give --overwrite to begin again"
         try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
@@ -143,7 +177,6 @@ class RunFolder:
         wanted = {"recipe", "model", "optimizer", "position", "generator"}
         if not isinstance(state, dict) or state.get("format") != FORMAT or wanted - state.keys():
             raise DataError(f"{self.checkpoint}: is not a checkpoint of this program; {remedy}")
-        self.compare(recipe, state["recipe"], self.checkpoint)
         return state
 
     def finish(self, model: nn.Module, recipe: dict[str, Any], result: dict[str, Any]) -> None:

@@ -84,6 +84,7 @@ def make_recipe(
     plain = _plain(recipe)
     return plain | {
         "key": hashlib.sha256(canonical(plain).encode()).hexdigest()[:16],
+        "contents": _contents(dataset, stages[0], [*videos, *holdout]),
         "provenance": provenance(),
     }
 
@@ -95,6 +96,67 @@ def _as_before(settings: dict[str, Any]) -> dict[str, Any]:
         for name, value in settings.items()
         if name not in LATER or value != LATER[name]
     }
+
+
+def _contents(dataset: Dataset, stage: str, videos: list[VideoInfo]) -> dict[str, str]:
+    """Return each video's digest, which the folder of its shards ends in."""
+    folders = dataset.stages[stage]["videos"]
+    return {
+        video.name: Path(folders[video.name]["folder"]).name.rpartition("-")[2] for video in videos
+    }
+
+
+def same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Tell whether two recipes are of one training: settings, shards, and what is in the videos.
+
+    Recipes that were made before they held the videos' digests are taken as they are.
+    """
+    contents = theirs.get("contents", ours.get("contents"))
+    return bool(ours["key"] == theirs.get("key") and contents == ours.get("contents"))
+
+
+def new_data(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Say in which videos two recipes differ, where they differ in nothing else; else nothing.
+
+    The flow's scale is measured on the videos, so it may follow them.
+    """
+
+    def rest(recipe: dict[str, Any]) -> dict[str, Any]:
+        skip = ("key", "provenance", "result", "weights_sha256", "contents", "data")
+        data = {
+            name: value
+            for name, value in recipe.get("data", {}).items()
+            if name not in ("videos", "holdout", "flow_scale")
+        }
+        return {name: value for name, value in recipe.items() if name not in skip} | {"data": data}
+
+    if same(ours, theirs) or rest(ours) != rest(theirs):
+        return []
+    now, then = _videos(ours), _videos(theirs)
+    new, gone = sorted(now.keys() - then.keys()), sorted(then.keys() - now.keys())
+    other = sorted(
+        name
+        for name in now.keys() & then.keys()
+        if None not in (then[name], now[name]) and now[name] != then[name]
+    )
+    held = ours["data"].get("holdout") != theirs["data"].get("holdout")
+    found = [("new", new), ("gone", gone), ("of other content", other)]
+    said = [f"{_listed(names)} {what}" for what, names in found if names]
+    return said or (["others are held out"] if held else [])
+
+
+def _videos(recipe: dict[str, Any]) -> dict[str, str | None]:
+    contents = recipe.get("contents", {})
+    return {
+        name: contents.get(name)
+        for part in ("videos", "holdout")
+        for name in recipe["data"].get(part, [])
+    }
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
 
 
 def provenance() -> dict[str, Any]:
