@@ -137,8 +137,9 @@ def detect(
         protocol: local judges a frame by its most unusual place, on a scale of false alarms (3:
             one normal frame in a thousand); dense by its mean error (1: the most unusual
             held-out frame).
-        indicators: For local, what is fused: of flow, spatial, temporal and discriminator; by
-            default flow and temporal (A^t). [flow] alone needs no network and is the fastest.
+        indicators: For local, what is fused: of flow, spatial, temporal, discriminator and
+            appearance; by default flow and temporal (A^t). [flow] alone needs no network and is
+            the fastest.
         scene: For local and a run on several cameras, the one that the videos are of; by default
             what is normal for all of them counts.
         batch: Frames computed together, for files; a camera's are scored one by one.
