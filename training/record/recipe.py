@@ -189,7 +189,8 @@ def git_commit() -> str | None:
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """Return one line for each setting in which two recipes differ, provenance aside."""
-    skip = ("provenance", "key", "result")
+    skip = {"provenance", "key", "result", "weights_sha256"}
+    skip |= {"contents"} - (ours.keys() & theirs.keys())
     a, b = (
         _flat({k: v for k, v in ours.items() if k not in skip}),
         _flat({k: v for k, v in theirs.items() if k not in skip}),

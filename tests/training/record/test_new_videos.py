@@ -116,3 +116,9 @@ def test_snapshots_of_a_finished_training_are_an_error_that_says_how(place, smal
         "00001.safetensors", "00002.safetensors",
     ]  # fmt: skip
     assert train_autoencoder(few, tmp_path, small(epochs=2), wanted) == out
+
+
+def test_what_an_old_recipe_does_not_say_is_no_difference():
+    ours = {"a": 1, "contents": {"train/01": "x"}}
+    assert differences(ours, {"a": 2, "weights_sha256": "y"}) == ["a: 2 there, 1 asked for"]
+    assert len(differences(ours, {"a": 1, "contents": {"train/01": "z"}})) == 1
