@@ -14,8 +14,9 @@ Exit status: 0 done, 1 some shards failed, 2 a wrong setting, 3 wrong data, 4 th
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import auto_cli, set_parsing_settings
 
@@ -31,7 +32,7 @@ def main() -> int | None:
     from pipeline.data.own import new
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    known = {
+    known: dict[str, Callable[..., Any]] = {
         "run": commands.run,
         "plan": commands.plan,
         "status": commands.status,
