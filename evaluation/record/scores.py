@@ -40,7 +40,7 @@ import numpy as np
 
 from pipeline.base.errors import ConfigurationError, DataError
 from pipeline.base.files import read_json, replacing, write_json
-from pipeline.shards.reader import VideoInfo
+from pipeline.shards.reader import VideoInfo, read_video
 
 FORMAT = 1
 
@@ -221,7 +221,7 @@ def open_scores(folder: str | Path) -> RunScores:
     if content.get("format") != FORMAT:
         raise DataError(f"{path}: is not of format {FORMAT}; score the run again")
     videos, normal = (
-        {video["name"]: VideoInfo(**video) for video in content.pop(key, [])}
+        {video["name"]: read_video(video) for video in content.pop(key, [])}
         for key in ("videos", "normal")
     )
     return RunScores(Path(folder), content, videos, normal)

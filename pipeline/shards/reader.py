@@ -159,7 +159,8 @@ class Dataset:
         )
 
 
-def _video(entry: dict[str, Any]) -> VideoInfo:
+def read_video(entry: Mapping[str, Any]) -> VideoInfo:
+    """Return a video as JSON holds it."""
     return VideoInfo(**entry | {"times": tuple(entry.get("times", ()))})
 
 
@@ -184,7 +185,7 @@ def open_dataset(path: str | Path) -> Dataset:
         evaluate=content["evaluate"],
         settings=content["settings"],
         keys={name: stage["key"] for name, stage in content["stages"].items()},
-        videos=tuple(_video(video) for video in content["videos"]),
+        videos=tuple(read_video(video) for video in content["videos"]),
         shard_frames=content["shard_frames"],
         stages=content["stages"],
     )
