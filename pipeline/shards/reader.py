@@ -161,7 +161,7 @@ class Dataset:
 
 def read_video(entry: Mapping[str, Any]) -> VideoInfo:
     """Return a video as JSON holds it."""
-    return VideoInfo(**entry | {"times": tuple(entry.get("times", ()))})
+    return VideoInfo(**{**entry, "times": tuple(entry.get("times", ()))})
 
 
 def open_dataset(path: str | Path) -> Dataset:
