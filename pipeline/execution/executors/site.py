@@ -72,6 +72,21 @@ class Jobs:
             raise ConfigurationError(f"site: memory: {self.memory!r} is not such as 16GB")
         self.lifetime()
 
+    def slurm_memory(self) -> str:
+        """Return the memory as ``--mem`` takes it: a whole number and a letter.
+
+        >>> Jobs(memory="16 GB").slurm_memory(), Jobs(memory="1.5GiB").slurm_memory()
+        ('16G', '1536M')
+        """
+        found = re.fullmatch(r"(\d+)(\.\d+)?\s*([KMGT])i?B", self.memory)
+        assert found  # as __post_init__ checked
+        if not found[2]:
+            return found[1] + found[3]
+        smaller = {"T": "G", "G": "M", "M": "K"}
+        if found[3] not in smaller:
+            raise ConfigurationError(f"site: memory: {self.memory!r} is no whole number of KB")
+        return f"{round(float(found[1] + found[2]) * 1024)}{smaller[found[3]]}"
+
     def lifetime(self) -> int:
         """Return the seconds after which workers leave, so that none is cut off in a shard.
 

@@ -50,7 +50,7 @@ def directives(jobs: Jobs, site: Site, name: str) -> list[str]:
     options = [f"--job-name={name}", f"--time={jobs.walltime}", f"--output={site.logs}/%x-%A_%a"]
     options += [f"--partition={jobs.partition}"] if jobs.partition else []
     options += [f"--account={jobs.account}"] if jobs.account else []
-    options += [f"--cpus-per-task={jobs.cpus or jobs.cores}", f"--mem={jobs.memory.rstrip('iB')}"]
+    options += [f"--cpus-per-task={jobs.cpus or jobs.cores}", f"--mem={jobs.slurm_memory()}"]
     options += [f"--gres=gpu:{jobs.gpus}"] if jobs.gpus else []
     kept = [o for o in options if not any(skip in o for skip in jobs.skip_directives)]
     return kept + list(jobs.directives)
@@ -95,17 +95,18 @@ def script(
 
     def submit(variable: str, jobs: Jobs, goals: str, after: str, more: str = "") -> None:
         prologue = [*(f"export {k}={v}" for k, v in ONE_THREAD.items())] if more else []
-        body = "; ".join([*prologue, *jobs.prologue, f"make {goals} {set_variables}"])
+        body = "\n".join([*prologue, *jobs.prologue, f"make {goals} {set_variables}"])
         options = " ".join(
             shlex.quote(option) for option in directives(jobs, site, f"{dataset}-{variable}")
         )
         dependency = f" --dependency={after}" if after else ""
-        wrapped = body.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`")
+        # One word here, a script there: nothing of it is run where it is submitted.
+        wrapped = shlex.quote(body)
         lines.append(
-            f'{variable}=$(sbatch --parsable {options}{more}{dependency} --wrap "{wrapped}")'
+            f"{variable}=$(sbatch --parsable {options}{more}{dependency} --wrap {wrapped})"
         )
 
-    share = f"SHARE=\\$SLURM_ARRAY_TASK_ID/{array} WORKERS="
+    share = f"SHARE=$SLURM_ARRAY_TASK_ID/{array} WORKERS="
     groups = levels(inputs, gpu_stages) if site.gpu else [("cpu", list(inputs))]
     for number, (kind, stages) in enumerate(groups):
         jobs = site.gpu if kind == "gpu" and site.gpu else site.cpu
@@ -114,7 +115,7 @@ def script(
         submit(
             f"shards{number}",
             jobs,
-            f"{goals} {share}{jobs.cores}".replace("\\$", "$"),
+            f"{goals} {share}{jobs.cores}",
             last,
             f" --array=1-{array}%{jobs.maximum}",
         )
@@ -125,7 +126,7 @@ def script(
         submit(network, gpu, f"{dataset}.{network} CLUSTER=processes", "afterok:$complete")
     trained = ":".join(f"${network}" for network in networks)
     submit("report", gpu, f"{dataset}.report CLUSTER=processes", f"afterok:{trained}")
-    text = "\n".join(lines).replace("SHARE=$SLURM", "SHARE=\\$SLURM")
+    text = "\n".join(lines)
     return f'{text}\necho "submitted; the report follows job $report"\n'
 
 

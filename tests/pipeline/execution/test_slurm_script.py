@@ -22,7 +22,7 @@ def test_the_script_is_bash_and_each_job_waits_for_what_it_needs(tmp_path):
     site = Site(gpu=Jobs(gpus=1, partition="gpu"), logs=str(tmp_path))
     text = script(site, "ped2", 4, {"DATA": "/a b"}, ["spatial", "temporal"], STAGES, ["instances"])
     for name, body in (
-        ("sbatch", f'echo "$@" >> {tmp_path}/jobs; wc -l < {tmp_path}/jobs | tr -d " "'),
+        ("sbatch", f'echo $* >> {tmp_path}/jobs; wc -l < {tmp_path}/jobs | tr -d " "'),
         ("make", f'echo "$@" >> {tmp_path}/made'),
     ):
         (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
@@ -47,6 +47,40 @@ def test_the_script_is_bash_and_each_job_waits_for_what_it_needs(tmp_path):
     assert "afterok:4" in jobs[4]
     assert "--dependency=afterok:5:6" in jobs[6]
     assert "ped2.plan DATA=/a b" in (tmp_path / "made").read_text()
+
+
+@pytest.mark.parametrize(
+    "path", ["/a b", "/it's", '/"x"', "/$(touch pwned)", "/`id`", "/a\nb", "\\"]
+)
+def test_a_value_arrives_as_it_is_and_nothing_of_it_runs(tmp_path, path):
+    """With an sbatch that runs each job as SLURM would, and a make that notes its words."""
+    site = Site(logs=str(tmp_path / "logs"), cpu=Jobs(prologue=("export SITE_SAYS='$HOME'",)))
+    text = script(site, "ped2", 2, {"DATA": path}, ["spatial"], STAGES)
+    for name, body in (
+        ("sbatch", 'SLURM_ARRAY_TASK_ID=2 sh -c "${@: -1}" && echo 1'),
+        ("make", f"printf '%s\\0' \"$@\" >> {tmp_path}/made"),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    subprocess.run(
+        ["bash", "-c", text],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        check=True,
+        capture_output=True,
+    )
+    words = (tmp_path / "made").read_text().split("\0")
+    assert words.count(f"DATA={path}") == 5  # plan, shards, complete, spatial, report
+    assert "SHARE=2/2" in words
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("memory", "wanted"), [("16GB", "16G"), ("16 GB", "16G"), ("64GiB", "64G"), ("0.5 TB", "512G")]
+)
+def test_memory_is_written_as_slurm_takes_it(memory, wanted):
+    site = Site(cpu=Jobs(memory=memory))
+    assert f"--mem={wanted} " in script(site, "ped2", 1, {}, ["spatial"], STAGES)
 
 
 def test_a_site_is_read_and_what_is_wrong_in_it_is_named(tmp_path):
