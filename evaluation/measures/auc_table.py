@@ -66,7 +66,11 @@ def check_fresh(run: Run, scores: RunScores) -> None:
     """Raise DataError unless the scores are of the run's present networks and shards."""
     marks = {one.NAME: one.fingerprint(run) for one in ready(run)}
     now = {name: mark for name, mark in marks.items() if mark}
-    if now != scores.provenance["fingerprints"] or run.dataset.keys != scores.provenance["keys"]:
+    contents = run.dataset.contents()
+    scored = scores.provenance.get("contents", contents)
+    replaced = any(scored.get(name) != contents.get(name) for name in scores.videos)
+    same = (now, run.dataset.keys) == (scores.provenance["fingerprints"], scores.provenance["keys"])
+    if replaced or not same:
         raise DataError(
             f"{scores.folder}: was scored with other weights or shards than are there now; run "
             f"`python -m evaluation score --run {run.folder}`"

@@ -116,7 +116,7 @@ class RunScores:
         with open_arrays(path) as archive:
             names = [n for n in archive.files if n != "fingerprint" and (maps or "_map" not in n)]
             values = {n: archive[n] for n in names}
-        if is_saved(self.local, name, self.local_mark):
+        if is_saved(self.local, name, self.local_mark(name)):
             with open_arrays(self.local / file_name(name)) as archive:
                 values |= {n: archive[n] for n in archive.files if n != "fingerprint"}
         return VideoScores(video, values, self.provenance.get("measures", {}))
@@ -126,10 +126,18 @@ class RunScores:
         """Where the values of the protocol ``local`` lie."""
         return self.folder / "local"
 
-    @property
-    def local_mark(self) -> str:
-        """What the values of the protocol ``local`` are to be made from, as text."""
+    def local_mark(self, name: str = "") -> str:
+        """What a video's values of the protocol ``local`` are to be made from, as text.
+
+        Every one is judged by what the training videos show; the levels are of those alone.
+        """
         made = {key: self.provenance.get(key) for key in ("scoring", "keys", "fingerprints")}
+        contents = self.provenance.get("contents", {})
+        made["contents"] = {
+            video: content
+            for video, content in contents.items()
+            if video == name or video.startswith("train/")
+        }
         return json.dumps({**made, "local": LOCAL_VERSION}, sort_keys=True)
 
     def select(self, split: str | None = None, holdout: bool | None = None) -> list[VideoScores]:

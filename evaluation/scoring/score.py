@@ -42,31 +42,33 @@ def score_run(run: Run, settings: Scoring, progress: Callable[[str], object] = p
         If a stage or a network is missing, or they do not fit together.
     """
     provenance = make_provenance(run, settings)
-    fingerprint = json.dumps(
-        {key: provenance[key] for key in ("scoring", "keys", "fingerprints")} | {"format": 2},
-        sort_keys=True,
-    )
+    made = {key: provenance[key] for key in ("scoring", "keys", "fingerprints")} | {"format": 2}
+
+    def mark(video: VideoInfo) -> str:
+        """What a video's scores are made from: a file that was replaced is another video."""
+        return json.dumps(made | {"video": provenance["contents"][video.name]}, sort_keys=True)
+
     folder = run.out / "scores"
     videos = [*run.test_videos, *run.heldout_videos]
     if not run.test_videos:
         raise ConfigurationError(
             f"{run.dataset.path}: has no videos of the split {run.dataset.evaluate!r} to evaluate"
         )
-    missing = [video for video in videos if not is_saved(folder, video.name, fingerprint)]
+    missing = [video for video in videos if not is_saved(folder, video.name, mark(video))]
     stretches = normal_stretches(run.dataset)
-    normal = [one for one in stretches if not is_saved(folder, one.name, fingerprint)]
+    normal = [one for one in stretches if not is_saved(folder, one.name, mark(one.video))]
     if not missing:
         progress(f"scores: nothing to do, all {len(videos)} videos are scored in {folder}")
     streams = load_indicators(run, settings) if missing or normal else {}
     for number, video in enumerate(missing, 1):
         progress(f"scores: {number}/{len(missing)} {video.name}, {video.frames} frames")
-        save_video(folder, video.name, score_video(run, video, streams, settings), fingerprint)
+        save_video(folder, video.name, score_video(run, video, streams, settings), mark(video))
     if normal:
         progress(f"scores: {len(normal)} stretches of normal training videos")
     for one in normal:
         values = score(Stored(run.dataset, one), streams, "")
         kept = {name: array for name, array in values.items() if name.endswith("_map")}
-        save_video(folder, one.name, kept, fingerprint)
+        save_video(folder, one.name, kept, mark(one.video))
     save_index(folder, provenance, videos, [one.info for one in stretches])
     for protocol in PROTOCOLS:
         protocol.prepare(run, progress)
@@ -100,6 +102,7 @@ def make_provenance(run: Run, settings: Scoring) -> dict[str, Any]:
         "scoring": asdict(settings),
         "dataset_settings": run.dataset.settings,
         "keys": run.dataset.keys,
+        "contents": run.dataset.contents(),
         "measures": {
             name: by_name(name).measure(entry["architecture"]) for name, entry in networks.items()
         },

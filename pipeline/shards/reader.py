@@ -131,6 +131,17 @@ class Dataset:
             if split in (None, video.split) and holdout in (None, video.holdout)
         ]
 
+    def contents(self) -> dict[str, str]:
+        """Return, by video, the name that its frames' shards have by what is in the video.
+
+        A video that was replaced under its own name has another; new ground truth changes none.
+        """
+        frames = self.stages["frames"]["videos"] if "frames" in self.stages else {}
+        return {
+            video.name: Path(frames[video.name]["folder"]).name if video.name in frames else ""
+            for video in self.videos
+        }
+
     def arrays(self, stage: str, video: str) -> VideoArrays:
         """Return the lazily read arrays of a stage for a video.
 

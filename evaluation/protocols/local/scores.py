@@ -77,7 +77,7 @@ def read_levels(scores: RunScores) -> Levels:
     ConfigurationError
         If there are none of these scores.
     """
-    if not is_saved(scores.local, LEVELS, scores.local_mark):
+    if not is_saved(scores.local, LEVELS, scores.local_mark()):
         raise ConfigurationError(
             f"{scores.folder}: has no levels of the protocol local; run `python -m evaluation "
             f"score --run {scores.folder.parent}` with shards of flow and scoring.maps above 0"
@@ -102,15 +102,18 @@ def add_local(run: Run, progress: Callable[[str], object] = print) -> None:
         progress("local: there are no normal training videos, so it is not available")
         return
     wanted = [*normal, *map(whole, scores.videos.values())]
-    missing = [stretch for stretch in wanted if not is_saved(folder, stretch.name, mark)]
-    if not missing and is_saved(folder, LEVELS, mark):
+    missing = [
+        stretch for stretch in wanted if not is_saved(folder, stretch.name, mark(stretch.name))
+    ]
+    if not missing and is_saved(folder, LEVELS, mark()):
         return
     progress(f"local: the level of normal frames, then {len(missing)} videos and stretches")
     form = Form()
     levels = normal_levels(run, scores, form)
-    save_video(folder, LEVELS, levels.arrays(), mark)
+    save_video(folder, LEVELS, levels.arrays(), mark())
     for stretch in missing:
-        save_video(folder, stretch.name, stretch_values(run, scores, stretch, levels, form), mark)
+        values = stretch_values(run, scores, stretch, levels, form)
+        save_video(folder, stretch.name, values, mark(stretch.name))
 
 
 def normal_levels(

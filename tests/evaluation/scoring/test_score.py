@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import evaluation.scoring.score as scoring
 from evaluation.indicators.registry import by_name
 from evaluation.indicators.settings import Scoring, choose_device
 from evaluation.indicators.window import window_frames
+from evaluation.measures.auc_table import check_fresh
 from evaluation.record.run import open_run
 from evaluation.record.scores import open_scores
 from evaluation.scoring.score import score_run
@@ -95,6 +98,33 @@ def test_scoring_again_does_nothing_and_new_weights_do_all(tmp_path, monkeypatch
     make_network(folder, "spatial", seed=1)
     score_run(open_run(folder), Scoring(maps=0, movers=False), quiet)
     assert len(calls) == 4
+
+
+def test_a_test_video_that_was_replaced_is_scored_anew_and_no_other(tmp_path, monkeypatch):
+    """Under its own name: its shards lie in another folder, named by what is in the video."""
+    folder = make_run(tmp_path)
+    run, settings = open_run(folder), Scoring(maps=0, movers=False)
+    score_run(run, settings, quiet)
+    check_fresh(run, open_scores(run.out / "scores"))
+    content = json.loads(run.dataset.path.read_text())
+    for stage in content["stages"].values():
+        where = stage["videos"].get("test/01")
+        if where:
+            old = Path(stage["folder"]) / where["folder"]
+            where["folder"] = "test/01-00ff00ff"
+            shutil.copytree(old, Path(stage["folder"]) / where["folder"])
+    run.dataset.path.write_text(json.dumps(content))
+    changed = open_run(folder)
+    with pytest.raises(DataError, match="other weights or shards"):
+        check_fresh(changed, open_scores(run.out / "scores"))
+    calls = []
+    real = scoring.score_video
+    monkeypatch.setattr(
+        scoring, "score_video", lambda *a, **k: calls.append(a[1].name) or real(*a, **k)
+    )
+    score_run(changed, settings, quiet)
+    assert calls == ["test/01"]
+    check_fresh(changed, open_scores(run.out / "scores"))
 
 
 def test_an_interrupted_scoring_goes_on(tmp_path, monkeypatch):
