@@ -84,9 +84,15 @@ class Seen:
         spent = self.times[-1] - self.times[0] if len(self.times) > 1 else 0.0
         return (len(self.times) - 1) / spent if spent > 0 else None
 
+    @property
+    def usual(self) -> float | None:
+        """Frames a second by the median time between two, which a gap does not change."""
+        apart = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
+        return 1 / apart if apart > 0 else None
+
     def end(self, fps: float | None) -> float:
         """Return when the last frame ends, in seconds; it is taken to last as long as most."""
-        return self.times[-1] + 1 / (self.rate or fps or 1.0) if self.times else 0.0
+        return self.times[-1] + 1 / (self.usual or fps or 1.0) if self.times else 0.0
 
 
 @dataclass(frozen=True)
@@ -179,11 +185,11 @@ def detect_video(
             if progress is not None:
                 progress.update(1)
             if len(seen.times) == RATED:
-                warn(rate_warning(detector, source, seen.rate))
+                warn(rate_warning(detector, source, seen.usual))
         for change in record.finish(seen.end(source.fps)):
             tell(source, change, say)
     if len(seen.times) < RATED:
-        warn(rate_warning(detector, source, seen.rate))
+        warn(rate_warning(detector, source, seen.usual))
     warn(source.damage())
     found = Found(source, seen, record.events, time.monotonic() - begun, tuple(warnings))
     write_json_files(detector, found, out)

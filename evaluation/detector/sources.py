@@ -13,6 +13,7 @@ import numpy as np
 
 from evaluation.detector.addresses import Address
 from pipeline.base.errors import ConfigurationError, DataError, ProjectError
+from pipeline.data.video.facts import shortage, tell_gaps, woven
 
 if TYPE_CHECKING:
     from pipeline.data.video.frame import Reader
@@ -174,17 +175,18 @@ class Recording:
 
 
 def damage(reader: Reader, read: int | None) -> list[str]:
-    """Say what a reader lost, and what it lacks if it was ``read`` to its end."""
-    lost = sum(gap.packets for gap in reader.gaps)
-    said = [f"{lost} packets do not decode; all else is scored"] if lost else []
-    if broken := getattr(reader, "broken", ""):  # of an address alone
-        said.append(f"the connection broke ({broken}); what came before is scored")
-    if read is not None and reader.declared and read < reader.declared:
-        said.append(
-            f"says it has {reader.declared} frames, {read} decode: it is truncated or damaged; "
-            "copy it again"
-        )
-    return said
+    """Say what a reader lost, what it lacks if it was ``read`` to its end, and interlaced frames.
+
+    The words are those of ``make new``.
+    """
+    if read is not None:
+        fault = shortage(read, reader.declared, reader.gaps, 0.0)
+    else:
+        fault = tell_gaps(reader.gaps) if reader.gaps else ""
+    broken = getattr(reader, "broken", "")  # of an address alone
+    said = [f"the connection broke ({broken}); what came before is scored"] if broken else []
+    said += [f"{fault}; what decodes is scored"] if fault else []
+    return said + [remark for remark in [woven(reader.interlaced)] if remark]
 
 
 class Camera:

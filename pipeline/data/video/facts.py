@@ -213,6 +213,16 @@ def shortage(frames: int, declared: int | None, gaps: Sequence[Gap], missing: fl
     return ""
 
 
+def woven(interlaced: int) -> str:
+    """Say that frames are interlaced, and the remedy; empty where none is."""
+    if not interlaced:
+        return ""
+    return (
+        f"{interlaced} frames are interlaced and read as they are, both fields in one picture; to "
+        "have no combs at moving edges: ffmpeg -i IN -vf bwdif OUT.mp4"
+    )
+
+
 def tell_gaps(gaps: Iterable[Gap]) -> str:
     """Say where packets did not decode.
 

@@ -43,6 +43,7 @@ class FileReader:
         self.rate = declared_rate(self._decoder)
         self.declared = declared_frames(self._decoder)
         self._clock = Clock(self._decoder.tick, 1 / (self.rate or 25))
+        self.interlaced = 0
         self._times: list[float] = []
 
     @property
@@ -60,6 +61,7 @@ class FileReader:
             shape = shape or image.shape
             same_size(image.shape, shape, self.path, number)
             self._times.append(self._clock.next(self._decoder.stamp))
+            self.interlaced += frame.interlaced_frame
             yield Frame(number, self._times[-1], image)
         if not self._times:
             raise DataError(f"{self.path}: not one frame decodes; {REENCODE}")

@@ -59,11 +59,14 @@ class Reader(Protocol):
         Frames that it says it has.
     gaps : sequence of Gap
         What did not decode so far.
+    interlaced : int
+        Frames so far that hold two fields.
     """
 
     name: str
     rate: float | None
     declared: int | None
+    interlaced: int
 
     @property
     def gaps(self) -> Sequence[Gap]:

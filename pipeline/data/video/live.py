@@ -40,7 +40,7 @@ class LiveReader:
 
     Attributes
     ----------
-    rate, declared, gaps
+    rate, declared, gaps, interlaced
         As of any :class:`~pipeline.data.video.frame.Reader`.
     live
         Whether frames come when they are made; False for a recording on a web server.
@@ -56,6 +56,7 @@ class LiveReader:
     def __init__(self, address: str, name: str) -> None:
         self.name = name
         self.gaps: list[Gap] = []
+        self.interlaced = 0
         self.broken = ""
         url, kind, options = _how(address)
         try:
@@ -109,6 +110,7 @@ class LiveReader:
                 continue
             for frame in frames:
                 seconds = clock.next(frame.pts)
+                self.interlaced += frame.interlaced_frame
                 yield Frame(number, seconds, self._rgb(frame))
                 number += 1
         if not number:

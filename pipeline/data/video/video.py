@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.base.errors import DataError
-from pipeline.data.video.facts import FileFacts, Key, check_whole, read_facts, shortage
+from pipeline.data.video.facts import FileFacts, Key, check_whole, read_facts, shortage, woven
 from pipeline.data.video.file import VIDEO_SUFFIXES, FileReader, file_frames, stamp
 from pipeline.data.video.folder import (
     decode_image,
@@ -89,12 +89,10 @@ class VideoFacts:
 
     def remarks(self) -> list[str]:
         """Say what a person should know of the file: what is missing, and interlaced frames."""
-        told = [shortage(self.whole, self.declared, self.gaps, self.missing)]
-        if self.interlaced:
-            told.append(
-                f"{self.interlaced} frames are interlaced and read as they are, both fields in one "
-                "picture; to have no combs at moving edges: ffmpeg -i IN -vf bwdif OUT.mp4"
-            )
+        told = [
+            shortage(self.whole, self.declared, self.gaps, self.missing),
+            woven(self.interlaced),
+        ]
         return [one for one in told if one]
 
     def seconds(self) -> np.ndarray | None:

@@ -78,7 +78,7 @@ def test_one_bad_file_does_not_stop_the_others(run, video, tmp_path, capsys):
     said = capsys.readouterr()
     assert "bad.avi: is an empty file" in said.err and "not scored" in said.err
     assert "good.avi: knows its own times" in said.out
-    assert "warning: cut.avi: says it has 24 frames" in said.out
+    assert "warning: cut.avi: its header says 24 frames" in said.out
     assert json.loads((out / "good/scores.json").read_text())["fps"] == pytest.approx(10)
     assert json.loads((out / "cut/scores.json").read_text())["warnings"]
     assert not (out / "bad/scores.json").exists()

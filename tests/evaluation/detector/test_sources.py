@@ -20,7 +20,7 @@ CASES = Path(__file__).parents[4] / "shared/cases/video"
 class FakeCamera:
     """A camera of 200 frames a second whose pictures carry their number."""
 
-    name, rate, declared, gaps = "camera-0", 200.0, None, ()
+    name, rate, declared, gaps, interlaced = "camera-0", 200.0, None, (), 0
 
     def __init__(self, frames, error=None):
         self.frames, self.error, self.released = frames, error, False
@@ -134,4 +134,6 @@ def test_odd_files_are_read_as_another_library_reads_them(row):
     if row["frame_37_s"]:
         assert times[37] == pytest.approx(float(row["frame_37_s"]) - first, abs=2e-3)
     missing = int(row["declared"]) > int(row["decodable"]) or int(row["unreadable_packets"]) > 0
-    assert bool(source.damage()) == missing
+    said = " ".join(source.damage())
+    assert (f"{row['decodable']} decode" in said or "frames decode" in said) == missing
+    assert (f"{row['interlaced']} frames are interlaced" in said) == (row["interlaced"] != "0")
